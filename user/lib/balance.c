@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "balance.h"
+
+static const char *const reasons[DROP_REASONS] = {
+	[DROP_UNKNOWN_PROTOCOL] = "unknown protocol",
+	[DROP_FILTERED] = "protocol not selected",
+	[DROP_MID_STREAM] = "joined in the middle",
+	[DROP_CONTROL] = "protocol housekeeping",
+	[DROP_BROKEN] = "malformed",
+	[DROP_LOST_BYTES] = "other bytes were lost",
+	[DROP_DUPLICATE] = "duplicate",
+	[DROP_NO_MEMORY] = "limit reached",
+};
+
+const char *balance__reason(enum drop_reason why)
+{
+	return why < DROP_REASONS ? reasons[why] : "?";
+}
+
+bool balance__exact(const struct balance *b)
+{
+	uint64_t sum = b->lifecycle + b->in_spans + b->pending;
+
+	for (int i = 0; i < DROP_REASONS; i++)
+		sum += b->dropped[i];
+	return sum == b->received;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The books: every event that was received is in exactly one account, at every moment.
+ *
+ *   received = lifecycle + in_spans + pending + sum(dropped)
+ *
+ * A data event is `pending` from the moment it is received until the exchange that it belongs to became a span
+ * (in_spans) or it is clear that it never will (dropped, by reason).
+ */
+#ifndef WEFT_BALANCE_H
+#define WEFT_BALANCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum drop_reason {
+	DROP_UNKNOWN_PROTOCOL, /* the connection's bytes are no protocol that weft knows */
+	DROP_FILTERED,         /* a protocol that --protocol leaves out */
+	DROP_MID_STREAM,       /* joined in the middle: belongs to a message whose beginning was not seen */
+	DROP_CONTROL,          /* protocol housekeeping that is no exchange: greetings, notices, pushes, cancel requests */
+	DROP_BROKEN,           /* bytes that their protocol does not allow */
+	DROP_LOST_BYTES,       /* its exchange could not be put together because other events were lost */
+	DROP_DUPLICATE,        /* bytes that were seen before (retransmission) */
+	DROP_NO_MEMORY,        /* a limit of weft's own: connections, exchanges, buffers */
+	DROP_REASONS,
+};
+
+struct balance {
+	uint64_t received;  /* records from the source, without the user-space kinds */
+	uint64_t lifecycle; /* open, close, end of stream, processes */
+	uint64_t in_spans;  /* data events whose exchange is a span */
+	uint64_t pending;
+	uint64_t dropped[DROP_REASONS];
+	uint64_t spans;     /* spans made */
+};
+
+const char *balance__reason(enum drop_reason why);
+
+static inline void balance__receive(struct balance *b, bool lifecycle)
+{
+	b->received++;
+	if (lifecycle)
+		b->lifecycle++;
+	else
+		b->pending++;
+}
+
+static inline void balance__drop(struct balance *b, enum drop_reason why, uint64_t events)
+{
+	b->pending -= events;
+	b->dropped[why] += events;
+}
+
+static inline void balance__span(struct balance *b, uint64_t events)
+{
+	b->pending -= events;
+	b->in_spans += events;
+	b->spans++;
+}
+
+/* Does the sum hold? */
+bool balance__exact(const struct balance *b);
+
+#endif
