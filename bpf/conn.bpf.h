@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Connections: from the first use of a socket to its end. The table's key is the socket's address; its inode number
+ * tells when the kernel has given the same address to another socket. A connection gets its number, and user
+ * space its OPEN, at the first byte, end of stream or so, not before: whoever only connects and closes costs no event.
+ */
+#ifndef WEFT_CONN_BPF_H
+#define WEFT_CONN_BPF_H
+
+#include "emit.bpf.h"
+#include "filter.bpf.h"
+#include "sock.bpf.h"
+
+/* Never given twice: CPU + 1 in the upper 16 bits, that CPU's own count below. */
+static __always_inline __u64 conn__number(void)
+{
+	__u32 zero = 0;
+	__u64 *n = bpf_map_lookup_elem(&serial, &zero);
+
+	if (!n)
+		return 0;
+	return (__u64)(bpf_get_smp_processor_id() + 1) << 48 | (__sync_fetch_and_add(n, 1) + 1);
+}
+
+/* EOF, SHUT and CLOSE: no bytes, only where. */
+static __always_inline int conn__mark(struct conn_state *st, __u8 kind, __u8 dir, __u32 pid, __u32 tid)
+{
+	struct weft_data *d = emit__reserve(sizeof(*d));
+
+	if (!d)
+		return -1;
+	emit__header(&d->h, kind, sizeof(*d), pid, tid, st->conn);
+	d->off = st->next[dir & 1];
+	d->len = 0;
+	d->head = d->tail = 0;
+	d->dir = dir;
+	__builtin_memset(d->pad, 0, sizeof(d->pad));
+	emit__submit(d, kind);
+	return 0;
+}
+
+/* The socket is gone. Whoever runs now may have nothing to do with it, so its last user is named. */
+__global int conn__gone(struct conn_state *st)
+{
+	__u64 key;
+
+	if (!st)
+		return 0;
+	key = st->sock;
+	if (st->conn)
+		conn__mark(st, WEFT_EV_CLOSE, WEFT_OUT, st->pid, st->tid);
+	bpf_map_delete_elem(&conns, &key);
+	return 0;
+}
+
+static __always_inline void conn__shut(struct conn_state *st, __u8 dir, __u32 pid, __u32 tid)
+{
+	__u8 bit = dir == WEFT_OUT ? CONN_SHUT_OUT : CONN_SHUT_IN;
+
+	if (!st->conn || (st->bits & bit))
+		return;
+	st->bits |= bit;
+	if (!st->policy.off)
+		conn__mark(st, WEFT_EV_SHUT, dir, pid, tid);
+}
+
+/* shutdown(): `how` is 0 read, 1 write, 2 both. */
+static __always_inline void conn__shutdown(struct sock *sk, int how, __u32 pid, __u32 tid)
+{
+	__u64 key = (__u64)sk;
+	struct conn_state *st = bpf_map_lookup_elem(&conns, &key);
+
+	if (!st || st->ino != sock__inode(sk))
+		return;
+	if (how != 0)
+		conn__shut(st, WEFT_OUT, pid, tid);
+	if (how != 1)
+		conn__shut(st, WEFT_IN, pid, tid);
+}
+
+/* The state of a socket, made if there is none or if it is another socket's at the same address. */
+static __always_inline struct conn_state *conn__state(struct sock *sk, __u8 bits)
+{
+	__u64 key = (__u64)sk, ino = sock__inode(sk);
+	struct conn_state *st = bpf_map_lookup_elem(&conns, &key);
+	struct settings *s = filter__settings();
+	struct conn_state fresh = {};
+
+	if (st && st->ino == ino)
+		return st;
+	if (st)
+		conn__gone(st);
+	if (!s)
+		return NULL;
+	fresh.sock = key;
+	fresh.ino = ino;
+	fresh.family = sock__family(sk);
+	fresh.bits = bits;
+	fresh.turn_dir = 0xff;
+	fresh.policy = s->initial;
+	if (bpf_map_update_elem(&conns, &key, &fresh, BPF_NOEXIST) == -E2BIG)
+		emit__drop(WEFT_DROP_CONN_FULL);
+	/* Not made because another thread was faster: then its state is the right one. */
+	return bpf_map_lookup_elem(&conns, &key);
+}
+
+static __always_inline void conn__fill_unix(struct conn_state *st, struct sock *sk, struct weft_open *o)
+{
+	struct sock *peer = sock__unix_peer(sk);
+	struct unix_address *mine = sock__unix_name(sk), *theirs = sock__unix_name(peer);
+
+	o->peer_sock = (__u64)peer;
+	o->local.family = o->remote.family = AF_UNIX;
+	o->unaligned = !(st->bits & CONN_BORN);
+	if (!o->unaligned)
+		o->h.flags = 0;
+	if (!o->role && !mine != !theirs)
+		o->role = mine ? WEFT_ROLE_SERVER : WEFT_ROLE_CLIENT;
+	if (mine && (o->role == WEFT_ROLE_SERVER || !theirs))
+		sock__unix_path(mine, o);
+	else if (theirs)
+		sock__unix_path(theirs, o);
+}
+
+static __always_inline void conn__fill_inet(struct conn_state *st, struct sock *sk, struct weft_open *o, int dir,
+					    __u32 ret)
+{
+	int counts = sock__counts(sk, st->family), accepted = sock__was_accepted(sk);
+
+	sock__inet_addrs(sk, st->family, o);
+	if (!o->role)
+		o->role = accepted ? WEFT_ROLE_SERVER : WEFT_ROLE_CLIENT;
+	if (st->bits & CONN_BORN || (counts && sock__is_fresh(sk, accepted, dir, ret)))
+		o->h.flags = 0;
+	o->unaligned = !counts && o->h.flags;
+	if (counts) {
+		o->pos[WEFT_OUT] = sock__written(sk) - (dir == WEFT_OUT ? ret : 0);
+		o->pos[WEFT_IN] = sock__read(sk) - (dir == WEFT_IN ? ret : 0);
+	}
+}
+
+/*
+ * Give the connection its number and tell user space. The record is reserved before the number becomes visible, so
+ * that no other thread's DATA can stand before the OPEN in the ring. `ret`: bytes that the current call moved.
+ */
+__global int conn__open(struct conn_state *st, struct call *c, __u32 ret)
+{
+	struct weft_open *o;
+	struct sock *sk;
+	__u64 id;
+
+	if (!st || !c)
+		return -1;
+	sk = (void *)c->sk;
+	o = emit__reserve(sizeof(*o));
+	if (!o)
+		return -1;
+	id = conn__number();
+	if (!id || __sync_val_compare_and_swap(&st->conn, 0, id)) {
+		emit__discard(o);
+		return 0;
+	}
+	__builtin_memset(o, 0, sizeof(*o));
+	emit__header(&o->h, WEFT_EV_OPEN, sizeof(*o), c->pid, c->tid, id);
+	o->h.flags = WEFT_F_PREOPEN;
+	o->sock = c->sk;
+	o->start_ts = st->start_ts;
+	o->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	o->fd = c->fd;
+	if (st->bits & CONN_CLIENT)
+		o->role = WEFT_ROLE_CLIENT;
+	else if (st->bits & CONN_SERVER)
+		o->role = WEFT_ROLE_SERVER;
+	if (st->family == AF_UNIX)
+		conn__fill_unix(st, sk, o);
+	else
+		conn__fill_inet(st, sk, o, c->dir, ret);
+	o->h.flags |= WEFT_F_POS; /* what has no sequence numbers is counted from here, so from zero */
+	emit__submit(o, WEFT_EV_OPEN);
+	return 0;
+}
+
+/* connect() began: the thread and the moment, which tell user space for whom. */
+static __always_inline void conn__connecting(struct conn_state *st, __u32 pid, __u32 tid)
+{
+	struct weft_connect *e = emit__reserve(sizeof(*e));
+
+	if (!e)
+		return;
+	emit__header(&e->h, WEFT_EV_CONNECT, sizeof(*e), pid, tid, 0);
+	st->start_ts = e->h.ts;
+	e->sock = st->sock;
+	emit__submit(e, WEFT_EV_CONNECT);
+}
+
+/* A Unix socket that has just come into being: its bytes can be counted from the first. */
+static __always_inline void conn__born(struct sock *sk, __u8 bits)
+{
+	struct conn_state *st = conn__state(sk, CONN_BORN | bits);
+
+	if (st && !st->conn)
+		st->bits |= CONN_BORN | bits;
+}
+
+#endif /* WEFT_CONN_BPF_H */

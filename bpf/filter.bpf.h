@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Who is traced. One look-up in the storage of the current process's leader, the first thing that every program
+ * on a hot path does. Cgroups are looked at only where a process can enter one (task.bpf.c).
+ */
+#ifndef WEFT_FILTER_BPF_H
+#define WEFT_FILTER_BPF_H
+
+#include "compat.bpf.h"
+#include "maps.bpf.h"
+
+static __always_inline struct filter *filter__of(struct task_struct *leader)
+{
+	return bpf_task_storage_get(&filter, leader, 0, 0);
+}
+
+static __always_inline struct filter *filter__current(struct task_struct *task)
+{
+	return filter__of(task->group_leader);
+}
+
+static __always_inline struct settings *filter__settings(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&settings, &zero);
+}
+
+/* A thread's number in weft's PID namespace; 0 where it has none there. */
+static __always_inline __u32 filter__nr(struct task_struct *task)
+{
+	struct settings *s = filter__settings();
+	struct pid *pid;
+	struct upid up;
+	__u32 level;
+
+	if (!s)
+		return 0;
+	level = s->pidns_level;
+	if (!level)
+		return BPF_CORE_READ(task, pid);
+	pid = BPF_CORE_READ(task, thread_pid);
+	if (!pid || BPF_CORE_READ(pid, level) < level)
+		return 0;
+	if (bpf_probe_read_kernel(&up, sizeof(up), (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+				  level * bpf_core_type_size(struct upid)))
+		return 0;
+	return (__u64)up.ns == s->pidns ? up.nr : 0;
+}
+
+static __always_inline __u32 filter__tid(struct task_struct *task, __u32 pid)
+{
+	return task->pid == task->tgid ? pid : filter__nr(task);
+}
+
+#endif /* WEFT_FILTER_BPF_H */

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A finished read or write becomes events. Every back end ends here with the same struct call, which is why they
+ * give the same events: they differ only in how they found out about the call.
+ *
+ * How many bytes are copied is the connection's policy; how they fit into the ring is decided here: a record has one of
+ * a few sizes, because the verifier wants a constant, and event.h's `size` says how much of it is used. Bytes that lie
+ * in several segments need a record of twice the size: the verifier can bound "where" and "how much", not their sum.
+ */
+#ifndef WEFT_IO_BPF_H
+#define WEFT_IO_BPF_H
+
+#include "conn.bpf.h"
+
+#define IO_SEGMENTS 16 /* iovecs that are looked at; bytes behind them count, but are not copied */
+
+/* What will be copied. */
+struct share {
+	__u32 head;
+	__u32 tail;
+	__u8 flags;
+	__u8 pad[3];
+};
+
+__global int io__share(struct conn_state *st, struct call *c, __u32 len, struct share *out)
+{
+	__u32 dir, left, cap;
+	struct share s;
+
+	if (!st || !c || !out)
+		return -1;
+	dir = c->dir & 1;
+	cap = st->policy.call_cap[dir];
+	s = (struct share){ .head = len, .flags = c->flags };
+	*out = s;
+	if (st->turn_dir != dir) {
+		st->turn_dir = dir;
+		st->turn_bytes = 0;
+	}
+	if (s.flags & WEFT_F_UNREADABLE) {
+		out->head = 0;
+		return 0;
+	}
+	left = st->policy.turn_cap[dir];
+	left = left > st->turn_bytes ? left - st->turn_bytes : 0;
+	if (cap > left)
+		cap = left;
+	if (cap > WEFT_HEAD_MAX)
+		cap = WEFT_HEAD_MAX;
+	if (s.head > cap)
+		s.head = cap;
+	st->turn_bytes += s.head;
+	if (s.head < len) {
+		s.tail = st->policy.tail[dir];
+		if (s.tail > WEFT_TAIL_MAX)
+			s.tail = WEFT_TAIL_MAX;
+		if (s.tail > len - s.head)
+			s.tail = len - s.head;
+		if (s.head + s.tail < len)
+			s.flags |= WEFT_F_POLICY;
+	}
+	*out = s;
+	return 0;
+}
+
+static __always_inline int io__segment(const struct call *c, __u32 i, struct iovec *v)
+{
+	const void *from = (const void *)(c->base + i * sizeof(*v));
+
+	if (c->iov_user)
+		return bpf_probe_read_user(v, sizeof(*v), from);
+	return bpf_probe_read_kernel(v, sizeof(*v), from);
+}
+
+/* Walks the pieces of the bytes [from, from + want) of a call. */
+struct cursor {
+	__u64 addr;  /* the next piece */
+	__u64 n;
+	__u64 from;
+	__u64 want;
+	__u64 pos;   /* where segment i begins */
+	__u32 i;
+	__u32 pad;
+};
+
+/* The next piece: 1, or 0 if there is none (or it lies behind the segments looked at), -1 if they can't be read. */
+__global int io__next(struct call *c, struct cursor *cur)
+{
+	struct iovec v;
+	__u32 tries;
+
+	if (!c || !cur || !cur->want)
+		return 0;
+	for (tries = 0; tries < IO_SEGMENTS && cur->i < IO_SEGMENTS && cur->i < c->n_iov; tries++) {
+		__u64 skip = cur->i ? 0 : c->skip, in;
+
+		if (io__segment(c, cur->i, &v) || v.iov_len < skip)
+			return -1;
+		in = cur->from - cur->pos;
+		if (in < v.iov_len - skip) {
+			cur->addr = (__u64)v.iov_base + skip + in;
+			cur->n = v.iov_len - skip - in;
+			if (cur->n > cur->want)
+				cur->n = cur->want;
+			cur->from += cur->n;
+			cur->want -= cur->n;
+			return 1;
+		}
+		cur->pos += v.iov_len - skip;
+		cur->i++;
+	}
+	return 0;
+}
+
+/* Copies a call's range to bytes[at...]; there is room for twice `max`. Returns how many were copied, or -1. */
+static __always_inline int io__gather(struct call *c, char *bytes, __u64 at, __u64 max, __u64 from, __u32 want)
+{
+	struct cursor cur = { .from = from, .want = want };
+	__u64 to = at;
+	int i, more;
+
+	for (i = 0; i < IO_SEGMENTS; i++) {
+		__u64 n;
+
+		more = io__next(c, &cur);
+		if (more < 0)
+			return -1;
+		if (!more)
+			break;
+		n = cur.n;
+		barrier_var(n);
+		barrier_var(to);
+		if (n > max || to > max || bpf_probe_read_user(bytes + to, n, (void *)cur.addr))
+			return -1;
+		to += n;
+	}
+	return to - at;
+}
+
+static __always_inline int io__copy_one(struct call *c, struct weft_data *d, __u64 max, __u32 len, struct share *s)
+{
+	__u64 head = s->head, tail = s->tail, base = c->base + c->skip;
+
+	barrier_var(head);
+	if (head > max)
+		return -1;
+	if (head && bpf_probe_read_user(d->bytes, head, (void *)base))
+		return -1;
+	barrier_var(tail);
+	if (tail > WEFT_TAIL_MAX)
+		return -1;
+	if (tail && bpf_probe_read_user(d->bytes + head, tail, (void *)(base + len - s->tail)))
+		return -1;
+	return 0;
+}
+
+static __always_inline int io__copy_many(struct call *c, struct weft_data *d, __u64 max, __u32 len,
+					 struct share *s)
+{
+	int n = 0;
+
+	if (s->head) {
+		n = io__gather(c, (char *)d->bytes, 0, max, 0, s->head);
+		if (n < 0)
+			return -1;
+		if (n < s->head) {
+			s->head = n;
+			s->tail = 0;
+			return 0;
+		}
+	}
+	if (s->tail) {
+		n = io__gather(c, (char *)d->bytes, s->head, max, len - s->tail, s->tail);
+		if (n < 0)
+			return -1;
+		if (n < s->tail)
+			s->tail = 0; /* behind the segments looked at: no bytes rather than wrong ones */
+	}
+	return 0;
+}
+
+/* The last 8 bytes in use, before anything is copied, so that padding is zero. `room` is what the record can hold. */
+static __always_inline void io__pad(struct weft_data *d, __u64 need, __u64 room)
+{
+	__u64 last = need & ~7ULL;
+
+	barrier_var(last);
+	if (last + 8 <= room)
+		*(__u64 *)(d->bytes + last) = 0;
+}
+
+/* A record's room for bytes: what is needed at most (head), plus a tail, plus padding. */
+#define IO_ROOM(max) ((max) + WEFT_TAIL_MAX + 8)
+#define IO_ROOM_MANY(max) (2 * (max) + 8)
+
+__global int io__data(struct call *c, struct conn_state *st, __u32 off, __u32 len)
+{
+	__u64 max, room, many, need;
+	struct weft_data *d;
+	struct share s = {};
+	int err = 0;
+
+	if (!c || !st || io__share(st, c, len, &s))
+		return -1;
+	many = c->n_iov > 1;
+	need = s.head + s.tail;
+#define IO_TRY(limit, bytes) (max = (limit), room = (bytes), emit__reserve(sizeof(*d) + (bytes)))
+	if (!need)
+		d = IO_TRY(0, 0);
+	else if (!many && s.head <= 136)
+		d = IO_TRY(136, IO_ROOM(136));
+	else if (!many && s.head <= 392)
+		d = IO_TRY(392, IO_ROOM(392));
+	else if (!many && s.head <= 904)
+		d = IO_TRY(904, IO_ROOM(904));
+	else if (!many && s.head <= 1928)
+		d = IO_TRY(1928, IO_ROOM(1928));
+	else if (!many)
+		d = IO_TRY(WEFT_HEAD_MAX, IO_ROOM(WEFT_HEAD_MAX));
+	else if (need <= 224)
+		d = IO_TRY(224, IO_ROOM_MANY(224));
+	else if (need <= 992)
+		d = IO_TRY(992, IO_ROOM_MANY(992));
+	else
+		d = IO_TRY(WEFT_HEAD_MAX + WEFT_TAIL_MAX, IO_ROOM_MANY(WEFT_HEAD_MAX + WEFT_TAIL_MAX));
+#undef IO_TRY
+	if (!d)
+		return -1;
+	emit__header(&d->h, WEFT_EV_DATA, sizeof(*d), c->pid, c->tid, st->conn);
+	d->off = off;
+	d->len = len;
+	d->dir = c->dir & 1;
+	__builtin_memset(d->pad, 0, sizeof(d->pad));
+	io__pad(d, need, room);
+	if (need)
+		err = many ? io__copy_many(c, d, max, len, &s) : io__copy_one(c, d, max, len, &s);
+	if (err) {
+		s.head = s.tail = 0;
+		s.flags = (s.flags | WEFT_F_UNREADABLE) & ~WEFT_F_POLICY;
+	}
+	d->head = s.head;
+	d->tail = s.tail;
+	d->h.flags = s.flags;
+	d->h.size = sizeof(*d) + ((s.head + s.tail + 7) & ~7U);
+	emit__submit(d, WEFT_EV_DATA);
+	return 0;
+}
+
+/* Position of the first of `len` bytes that were just moved, and the state's own count kept up with it. */
+static __always_inline __u32 io__position(struct call *c, struct conn_state *st, __u32 len)
+{
+	struct sock *sk = (void *)c->sk;
+	__u32 dir = c->dir & 1, off;
+
+	if (!sock__counts(sk, st->family))
+		return __sync_fetch_and_add(&st->next[dir], len);
+	off = (dir == WEFT_OUT ? sock__written(sk) : sock__read(sk)) - c->after - len;
+	st->next[dir] = off + len;
+	return off;
+}
+
+/* The call returned `ret` > 0 bytes, or 0 where c->wants said that it should have been more. */
+__global int io__done(struct call *c, __s64 ret)
+{
+	struct conn_state *st;
+	__u32 off, len = ret;
+
+	if (!c || ret < 0 || ret > 0x7fffffff || (!ret && (c->dir != WEFT_IN || !c->wants)))
+		return 0;
+	/* A single segment is just a buffer. */
+	if (c->n_iov == 1) {
+		struct iovec v;
+
+		if (io__segment(c, 0, &v))
+			c->flags |= WEFT_F_UNREADABLE;
+		else
+			c->base = (__u64)v.iov_base;
+		c->n_iov = 0;
+	}
+	st = conn__state((struct sock *)c->sk, 0);
+	if (!st)
+		return 0;
+	st->pid = c->pid;
+	st->tid = c->tid;
+	if (!st->conn && conn__open(st, c, len + c->after)) {
+		emit__drop(WEFT_DROP_RING_FULL);
+		return 0;
+	}
+	off = io__position(c, st, len);
+	if (st->policy.off)
+		return 0;
+	if (len)
+		return io__data(c, st, off, len);
+	if (!(st->bits & CONN_EOF) && !conn__mark(st, WEFT_EV_EOF, WEFT_IN, c->pid, c->tid))
+		st->bits |= CONN_EOF;
+	return 0;
+}
+
+#endif /* WEFT_IO_BPF_H */

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Every map of the kernel side: who writes, who deletes, who sizes. Every .bpf.c includes this file; the maps are
+ * weak, so that the linker (bpftool gen object) makes one of each.
+ *
+ *   filter     user space (a process chosen by PID) and task.bpf.c (children, cgroups) write; the kernel deletes with
+ *              the task, task.bpf.c where a process leaves a cgroup, user space on deselect. Grows by need.
+ *   leaderless task.bpf.c only: processes whose leading thread ended before the others. Fixed, small.
+ *   calls      fentry and kprobe back ends: written at a function's entry, read at its exit; freed with the thread.
+ *   conns      conn.bpf.h creates and deletes; policy_write changes a policy in place; sized by user space.
+ *   ring       emit.bpf.h reserves; user space reads; sized by user space.
+ *   made, drops, serial   per-CPU counters, written here, read by user space.
+ */
+#ifndef WEFT_MAPS_BPF_H
+#define WEFT_MAPS_BPF_H
+
+#include "types.bpf.h"
+
+/* Selected processes: on the group leader's task, so that a reused PID can't inherit it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct filter);
+} filter __weak SEC(".maps");
+
+/* By signal_struct, which all threads of a process share and which outlives its leader. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 256);
+	__type(key, __u64);
+	__type(value, struct filter);
+} leaderless __weak SEC(".maps");
+
+/* What the exit of a socket function needs to know of its entry, by thread. */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct call);
+} calls __weak SEC(".maps");
+
+/* By address of struct sock; the inode number in the value tells when an address is used again. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);
+	__type(value, struct conn_state);
+} conns __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} ring __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, WEFT_EV_KERNEL_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} made __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, WEFT_DROP_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} drops __weak SEC(".maps");
+
+/* The last connection number that this CPU gave. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} serial __weak SEC(".maps");
+
+/* Written by user space once before attaching, and by the program `setup`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct settings);
+} settings __weak SEC(".maps");
+
+/* Ids of the selected cgroups; user space writes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, WEFT_CGROUPS_MAX);
+	__type(key, __u64);
+	__type(value, __u32);
+} cgroups __weak SEC(".maps");
+
+/* Arguments of policy_write; user space is its only writer. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct weft_policy_batch);
+} batch __weak SEC(".maps");
+
+#endif /* WEFT_MAPS_BPF_H */

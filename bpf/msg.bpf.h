@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Socket functions of the kernel (inet_sendmsg and the like), for the fentry and the kprobe back end: what to keep at
+ * entry, what to do at exit. Hooking above TCP means that kTLS gives plaintext, and io_uring is seen as well.
+ *
+ * sendfile() and splice() come through here in pieces that differ from kernel to kernel (sendpage up to 6.4, kernel
+ * iterators after). They are watched as system calls instead, so only user memory counts here.
+ */
+#ifndef WEFT_MSG_BPF_H
+#define WEFT_MSG_BPF_H
+
+#include "io.bpf.h"
+#include "sysno.bpf.h"
+
+/* Is the thread inside a system call that is watched as such? */
+static __always_inline int msg__is_splice(struct task_struct *task)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	__u64 nr = SYSNO(regs);
+
+	return nr == SYS_sendfile || nr == SYS_splice;
+}
+
+/* The descriptor, where it is the first argument of the system call; people only read it. */
+static __always_inline __u32 msg__fd(struct task_struct *task)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+
+	return SYSNO(regs) < SYSNO_MAX && sysno_what[SYSNO(regs) & (SYSNO_MAX - 1)] ? SYSARG1(regs) : ~0U;
+}
+
+/* Where the bytes are, before the call moves the iterator on. */
+static __always_inline int msg__iter(struct call *c, struct msghdr *msg, struct task_struct *task)
+{
+	struct iov_iter *it = &msg->msg_iter;
+	__u8 type = BPF_CORE_READ(it, iter_type);
+
+	c->skip = BPF_CORE_READ(it, iov_offset);
+	c->wants = BPF_CORE_READ(it, count) != 0;
+	c->n_iov = 0;
+	c->flags = 0;
+	if (compat__iter_is_ubuf(type)) {
+		c->base = (__u64)BPF_CORE_READ(it, ubuf);
+	} else if (compat__iter_is_iovec(type)) {
+		c->base = compat__iter_iov(it);
+		c->n_iov = BPF_CORE_READ(it, nr_segs);
+	} else if (compat__iter_is_bvec(type) && !msg__is_splice(task)) {
+		c->flags = WEFT_F_UNREADABLE; /* io_uring's registered buffers */
+	} else {
+		return -1;
+	}
+	return 0;
+}
+
+static __always_inline int msg__enter(struct socket *sock, struct msghdr *msg, int dir, int flags)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct filter *f = filter__current(task);
+	struct sock *sk;
+	struct call *c;
+
+	if (!f)
+		return 0;
+	sk = sock__usable(sock);
+	if (!sk)
+		return 0;
+	if (dir == WEFT_OUT)
+		flags = BPF_CORE_READ(msg, msg_flags);
+	if (flags & (MSG_OOB | (dir == WEFT_IN ? MSG_PEEK | MSG_ERRQUEUE : 0)))
+		return 0;
+	c = bpf_task_storage_get(&calls, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!c) {
+		emit__drop(WEFT_DROP_NO_STATE);
+		return 0;
+	}
+	if (c->active) /* its exit was never seen */
+		emit__drop(WEFT_DROP_NO_STATE);
+	c->active = 0;
+	if (msg__iter(c, msg, task))
+		return 0;
+	if (dir == WEFT_IN && (flags & MSG_TRUNC))
+		c->flags |= WEFT_F_UNREADABLE; /* TCP: bytes are thrown away, not copied */
+	c->sk = (__u64)sk;
+	c->dir = dir;
+	c->pid = f->pid;
+	c->tid = filter__tid(task, f->pid);
+	c->fd = msg__fd(task);
+	c->after = 0;
+	c->iov_user = 0;
+	c->active = 1;
+	return 0;
+}
+
+static __always_inline int msg__exit(__s64 ret)
+{
+	struct call *c = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), 0, 0), now;
+
+	if (!c || !c->active)
+		return 0;
+	c->active = 0;
+	now = *c;
+	return io__done(&now, ret);
+}
+
+static __always_inline int msg__shutdown(struct socket *sock, int how, int ret)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct filter *f = filter__current(task);
+	struct sock *sk;
+
+	if (!f || ret)
+		return 0;
+	sk = sock__usable(sock);
+	if (sk)
+		conn__shutdown(sk, how, f->pid, filter__tid(task, f->pid));
+	return 0;
+}
+
+/* Unix sockets: born by connect, accept or socketpair. */
+static __always_inline int msg__born(struct socket *sock, __u8 bits, int ret)
+{
+	struct sock *sk;
+
+	if (ret < 0 || !filter__current(bpf_get_current_task_btf()))
+		return 0;
+	sk = BPF_CORE_READ(sock, sk);
+	if (sk && BPF_CORE_READ(sock, type) == SOCK_STREAM)
+		conn__born(sk, bits);
+	return 0;
+}
+
+static __always_inline int msg__release(struct socket *sock)
+{
+	__u64 key = (__u64)BPF_CORE_READ(sock, sk);
+	struct conn_state *st = bpf_map_lookup_elem(&conns, &key);
+
+	if (st)
+		conn__gone(st);
+	return 0;
+}
+
+#endif /* WEFT_MSG_BPF_H */

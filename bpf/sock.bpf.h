@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Reading the kernel's own sockets: which ones are ours, who is at the two ends, where the streams stand.
+ */
+#ifndef WEFT_SOCK_BPF_H
+#define WEFT_SOCK_BPF_H
+
+#include "compat.bpf.h"
+#include "types.bpf.h"
+
+/* Stream sockets of TCP, MPTCP and Unix that a process holds; NULL for all others (also the kernel's own). */
+static __always_inline struct sock *sock__usable(struct socket *sock)
+{
+	struct sock *sk;
+	__u16 family, proto;
+
+	if (BPF_CORE_READ(sock, type) != SOCK_STREAM || !BPF_CORE_READ(sock, file))
+		return NULL;
+	sk = BPF_CORE_READ(sock, sk);
+	if (!sk)
+		return NULL;
+	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	if (family == AF_UNIX)
+		return sk;
+	if (family != AF_INET && family != AF_INET6)
+		return NULL;
+	proto = BPF_CORE_READ(sk, sk_protocol);
+	return proto == IPPROTO_TCP || proto == IPPROTO_MPTCP ? sk : NULL;
+}
+
+/* The socket behind a descriptor of `task`, NULL if it is none of ours. */
+static __always_inline struct sock *sock__of_fd(struct task_struct *task, __u32 fd)
+{
+	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
+	struct file **slots, *file = NULL;
+
+	if (!fdt || fd >= BPF_CORE_READ(fdt, max_fds))
+		return NULL;
+	slots = BPF_CORE_READ(fdt, fd);
+	if (bpf_probe_read_kernel(&file, sizeof(file), slots + fd) || !file)
+		return NULL;
+	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return NULL;
+	return sock__usable(BPF_CORE_READ(file, private_data));
+}
+
+/* 0 where no process holds the socket any more. */
+static __always_inline __u64 sock__inode(struct sock *sk)
+{
+	struct socket *sock = BPF_CORE_READ(sk, sk_socket);
+	struct socket_alloc *alloc = (void *)sock - bpf_core_field_offset(struct socket_alloc, socket);
+
+	return sock ? BPF_CORE_READ(alloc, vfs_inode.i_ino) : 0;
+}
+
+static __always_inline __u16 sock__family(struct sock *sk)
+{
+	return BPF_CORE_READ(sk, __sk_common.skc_family);
+}
+
+/*
+ * Do TCP's sequence numbers count the application's bytes? Not for MPTCP (they are the subflows'), and not with
+ * an upper-layer protocol (kTLS: they count ciphertext).
+ */
+static __always_inline int sock__counts(struct sock *sk, __u16 family)
+{
+	struct inet_connection_sock *icsk = (void *)sk;
+
+	return family != AF_UNIX && BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP && !BPF_CORE_READ(icsk, icsk_ulp_ops);
+}
+
+/* Sequence number after the last byte that the process wrote. */
+static __always_inline __u32 sock__written(struct sock *sk)
+{
+	return BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
+}
+
+/*
+ * Sequence number after the last byte that the process read. A read that meets the peer's FIN steps over it too
+ * (tcp_recvmsg_locked, found_fin_ok); that step is no byte.
+ */
+static __always_inline __u32 sock__read(struct sock *sk)
+{
+	struct tcp_sock *tp = (void *)sk;
+	__u32 copied = BPF_CORE_READ(tp, copied_seq);
+	int done = bpf_core_enum_value(enum sock_flags, SOCK_DONE);
+
+	if (((BPF_CORE_READ(sk, __sk_common.skc_flags) >> done) & 1) && copied == BPF_CORE_READ(tp, rcv_nxt))
+		copied--;
+	return copied;
+}
+
+/*
+ * Did this TCP connection carry no bytes before the call that just moved `ret`? TCP counts the bytes it received and had
+ * acknowledged (RFC 4898), so the first sequence numbers can be computed from the present ones. The SYN of a connection
+ * that was opened from here counts as an acknowledged byte, that of an accepted one does not.
+ */
+static __always_inline int sock__is_fresh(struct sock *sk, int accepted, int dir, __u32 ret)
+{
+	struct tcp_sock *tp = (void *)sk;
+	__u32 first_in = BPF_CORE_READ(tp, rcv_nxt) - (__u32)BPF_CORE_READ(tp, bytes_received);
+	__u32 first_out = BPF_CORE_READ(tp, snd_una) - (__u32)BPF_CORE_READ(tp, bytes_acked) + !accepted;
+	__u32 in = sock__read(sk) - (dir == WEFT_IN ? ret : 0);
+	__u32 out = sock__written(sk) - (dir == WEFT_OUT ? ret : 0);
+
+	return in == first_in && out == first_out;
+}
+
+/*
+ * A listener's backlog stays in the sockets that it begets (sk_clone copies it), and a socket that connected has none.
+ * So the kernel's socket tells who opened a connection, also of those that were open before weft came.
+ */
+static __always_inline int sock__was_accepted(struct sock *sk)
+{
+	return BPF_CORE_READ(sk, sk_max_ack_backlog) != 0;
+}
+
+static __always_inline struct sock *sock__unix_peer(struct sock *sk)
+{
+	return BPF_CORE_READ((struct unix_sock *)sk, peer);
+}
+
+/* Has this end a name? An accepted socket has its listener's, a client mostly none. */
+static __always_inline struct unix_address *sock__unix_name(struct sock *sk)
+{
+	struct unix_address *a = sk ? BPF_CORE_READ((struct unix_sock *)sk, addr) : NULL;
+
+	return a && BPF_CORE_READ(a, len) > (int)sizeof(__u16) ? a : NULL;
+}
+
+static __always_inline void sock__unix_path(struct unix_address *a, struct weft_open *o)
+{
+	const char *from = (void *)a + bpf_core_field_offset(struct unix_address, name) + sizeof(__u16);
+	__u64 n = BPF_CORE_READ(a, len) - sizeof(__u16);
+	char last = 0;
+
+	barrier_var(n);
+	if (n > WEFT_PATH_LEN)
+		n = WEFT_PATH_LEN;
+	if (bpf_probe_read_kernel(o->path, n, from))
+		return;
+	/* A file's name is stored with its NUL, an abstract one has it in front and none behind. */
+	bpf_probe_read_kernel(&last, 1, from + n - 1);
+	o->path_len = o->path[0] && !last ? n - 1 : n;
+}
+
+static __always_inline void sock__addr(struct weft_addr *a, __u16 family, const struct in6_addr *v6, __u32 v4,
+				       __u16 port)
+{
+	__u32 w[4] = {};
+
+	a->port = port;
+	a->family = family;
+	if (family == AF_INET) {
+		w[0] = v4;
+	} else {
+		bpf_probe_read_kernel(w, sizeof(w), v6);
+		if (!w[0] && !w[1] && w[2] == bpf_htonl(0xffff)) {
+			a->family = AF_INET;
+			w[0] = w[3];
+			w[2] = w[3] = 0;
+		}
+	}
+	__builtin_memcpy(a->ip, w, sizeof(w));
+}
+
+static __always_inline void sock__inet_addrs(struct sock *sk, __u16 family, struct weft_open *o)
+{
+	sock__addr(&o->local, family, &sk->__sk_common.skc_v6_rcv_saddr,
+		   BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr), BPF_CORE_READ(sk, __sk_common.skc_num));
+	sock__addr(&o->remote, family, &sk->__sk_common.skc_v6_daddr, BPF_CORE_READ(sk, __sk_common.skc_daddr),
+		   bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport)));
+}
+
+#endif /* WEFT_SOCK_BPF_H */

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Inside kernel/ only. */
+#ifndef WEFT_KERNEL_INTERNAL_H
+#define WEFT_KERNEL_INTERNAL_H
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/types.h>
+
+#include "kernel.h"
+#include "../../bpf/types.bpf.h"
+
+#define KERNEL_LINKS_MAX 64
+#define KERNEL_LATE_MAX 1024
+
+/* A thread that was inside a system call when its process was selected; see late.c. */
+struct late_thread {
+	pid_t pid, tid;
+	char call[128]; /* the line of /proc/PID/task/TID/syscall */
+};
+
+struct kernel {
+	struct bpf_object *obj;
+	enum kernel_backend backend;
+	struct bpf_link *links[KERNEL_LINKS_MAX];
+	size_t n_links;
+	int stats_fd; /* bpf_enable_stats, -1 */
+	int n_cgroups;
+	struct {
+		int filter, conns, ring, made, drops, settings, cgroups, batch;
+	} map;
+	int policy_write, conn_forget, sweep; /* program fds */
+	struct bpf_link *late_link;
+	struct late_thread *late;
+	size_t n_late;
+};
+
+/* One way of watching, tried for real with the smallest program there is. Leaves nothing behind. */
+int backends__probe(enum kernel_backend backend, char *why, size_t why_len);
+
+/* Choose the programs of `backend` in an object that is not loaded yet. */
+void backends__choose(struct bpf_object *obj, enum kernel_backend backend);
+/* Attach what was chosen; on failure the caller destroys the links that were made. */
+int backends__attach(struct kernel *k, char *why, size_t why_len);
+
+/* Attach and detach the system-call program that sees calls which began before fentry or kprobe were there. */
+void late__watch(struct kernel *k, pid_t pid);
+void late__check(struct kernel *k);
+void late__free(struct kernel *k);
+
+/* Id of a trace event, through tracefs wherever it is, or a private instance of it where it is not mounted. */
+int tracefs__event_id(const char *event);
+/* Is tracefs mounted where everyone looks for it? */
+bool tracefs__mounted(void);
+
+/* The tracepoint `event` as a link on `prog`. */
+struct bpf_link *tracefs__attach(struct bpf_program *prog, const char *event);
+
+/* Effective capability by number (CAP_BPF ...). */
+bool features__capable(int cap);
+/* Why loading BPF is refused here, in words; false if nothing speaks against it. */
+bool features__refused(char *why, size_t why_len);
+
+#endif /* WEFT_KERNEL_INTERNAL_H */

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Open, load, attach, close. Only one back end's programs are ever loaded: verifying programs that are then not used would
+ * cost more than everything else here.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "internal.h"
+#include "bpf/weft.skel.h"
+
+static bool libbpf_verbose;
+static char libbpf_last[200]; /* libbpf's last complaint: better than an errno */
+
+static int loader__print(enum libbpf_print_level level, const char *fmt, va_list args)
+{
+	char line[sizeof(libbpf_last)];
+	va_list copy;
+
+	va_copy(copy, args);
+	if (libbpf_verbose)
+		vfprintf(stderr, fmt, copy);
+	va_end(copy);
+	if (level == LIBBPF_WARN) {
+		vsnprintf(line, sizeof(line), fmt, args);
+		line[strcspn(line, "\n")] = '\0';
+		if (!strstr(line, "-- BEGIN PROG LOAD LOG --") && !strstr(line, "failed to load object"))
+			memcpy(libbpf_last, line, sizeof(line));
+	}
+	return 0;
+}
+
+static size_t loader__ring_bytes(size_t wanted)
+{
+	size_t n = sysconf(_SC_PAGESIZE);
+
+	while (n < wanted && n < (1UL << 30))
+		n <<= 1;
+	return n;
+}
+
+static int loader__size_maps(struct bpf_object *obj, const struct kernel_config *cfg)
+{
+	struct bpf_map *ring = bpf_object__find_map_by_name(obj, "ring");
+	struct bpf_map *conns = bpf_object__find_map_by_name(obj, "conns");
+	int err = bpf_map__set_max_entries(ring, loader__ring_bytes(cfg->ring_bytes));
+
+	return err ? err : bpf_map__set_max_entries(conns, cfg->max_conns ? cfg->max_conns : 1);
+}
+
+static int loader__map_fd(struct kernel *k, const char *name)
+{
+	return bpf_object__find_map_fd_by_name(k->obj, name);
+}
+
+static int loader__prog_fd(struct kernel *k, const char *name)
+{
+	return bpf_program__fd(bpf_object__find_program_by_name(k->obj, name));
+}
+
+static int loader__settings(struct kernel *k, const struct kernel_config *cfg)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, run);
+	struct settings s = { .abi = WEFT_ABI, .initial = cfg->initial };
+	uint32_t zero = 0;
+	int err;
+
+	err = bpf_map_update_elem(k->map.settings, &zero, &s, BPF_ANY);
+	if (err)
+		return err;
+	err = bpf_prog_test_run_opts(loader__prog_fd(k, "setup"), &run);
+	return err ? err : run.retval ? -EIO : 0;
+}
+
+static int loader__load(struct kernel *k, const struct kernel_config *cfg, char *why, size_t why_len)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "weft");
+	size_t size;
+	const void *bytes = weft_bpf__elf_bytes(&size);
+	int err;
+
+	libbpf_last[0] = '\0';
+	k->obj = bpf_object__open_mem(bytes, size, &opts);
+	if (!k->obj) {
+		err = -errno;
+		goto fail;
+	}
+	backends__choose(k->obj, k->backend);
+	err = loader__size_maps(k->obj, cfg);
+	if (!err)
+		err = bpf_object__load(k->obj);
+	if (err)
+		goto fail;
+	k->map.filter = loader__map_fd(k, "filter");
+	k->map.conns = loader__map_fd(k, "conns");
+	k->map.ring = loader__map_fd(k, "ring");
+	k->map.made = loader__map_fd(k, "made");
+	k->map.drops = loader__map_fd(k, "drops");
+	k->map.settings = loader__map_fd(k, "settings");
+	k->map.cgroups = loader__map_fd(k, "cgroups");
+	k->map.batch = loader__map_fd(k, "batch");
+	k->policy_write = loader__prog_fd(k, "policy_write");
+	k->conn_forget = loader__prog_fd(k, "conn_forget");
+	k->sweep = loader__prog_fd(k, "sweep");
+	err = loader__settings(k, cfg);
+	if (err)
+		goto fail;
+	return 0;
+fail:
+	snprintf(why, why_len, "%s back end: can't load weft's programs: %s%s%s", kernel__backend_name(k->backend),
+		 strerror(-err), libbpf_last[0] ? "; " : "", libbpf_last);
+	return err;
+}
+
+void kernel__detach(struct kernel *k)
+{
+	late__free(k);
+	while (k->n_links)
+		bpf_link__destroy(k->links[--k->n_links]);
+}
+
+/* Unload everything, so that another back end can be tried with the same struct. */
+static void loader__unload(struct kernel *k)
+{
+	kernel__detach(k);
+	bpf_object__close(k->obj);
+	k->obj = NULL;
+}
+
+static int loader__try(struct kernel *k, const struct kernel_config *cfg, enum kernel_backend backend, char *why,
+		       size_t why_len)
+{
+	char reason[160];
+	int err = backends__probe(backend, reason, sizeof(reason));
+
+	k->backend = backend;
+	if (err) {
+		snprintf(why, why_len, "%s back end is not possible here: %s", kernel__backend_name(backend), reason);
+		return err;
+	}
+	err = loader__load(k, cfg, why, why_len);
+	if (!err) {
+		char attach[160] = "";
+
+		err = backends__attach(k, attach, sizeof(attach));
+		if (err)
+			snprintf(why, why_len, "%s back end: %s", kernel__backend_name(backend), attach);
+	}
+	if (err)
+		loader__unload(k);
+	return err;
+}
+
+int kernel__open(const struct kernel_config *cfg, struct kernel **out, char *why, size_t why_len)
+{
+	struct kernel *k = calloc(1, sizeof(*k));
+	int err = -EOPNOTSUPP;
+
+	if (!k)
+		return -ENOMEM;
+	k->stats_fd = -1;
+	libbpf_verbose = cfg->verbose;
+	libbpf_set_print(loader__print);
+	if (features__refused(why, why_len)) {
+		free(k);
+		return -EPERM;
+	}
+	for (int b = KERNEL_BACKEND_AUTO + 1; b < KERNEL_BACKEND_MAX && err; b++)
+		if (!cfg->backend || (int)cfg->backend == b)
+			err = loader__try(k, cfg, b, why, why_len);
+	if (err) {
+		free(k);
+		return err == -EPERM && features__refused(NULL, 0) ? -EPERM : -EOPNOTSUPP;
+	}
+	if (cfg->stats)
+		k->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
+	*out = k;
+	return 0;
+}
+
+void kernel__close(struct kernel *k)
+{
+	if (!k)
+		return;
+	if (k->stats_fd >= 0)
+		close(k->stats_fd);
+	loader__unload(k);
+	free(k);
+}
+
+enum kernel_backend kernel__backend(const struct kernel *k)
+{
+	return k->backend;
+}
+
+int kernel__ring_fd(const struct kernel *k)
+{
+	return k->map.ring;
+}

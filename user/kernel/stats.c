@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The kernel side's half of the balance: what was made, what was dropped, what the kernel refused to run. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+static int stats__sum(int map, uint64_t *out, uint32_t n)
+{
+	int cpus = libbpf_num_possible_cpus();
+	uint64_t *each;
+	int err = 0;
+
+	if (cpus < 0)
+		return cpus;
+	each = calloc(cpus, sizeof(*each));
+	if (!each)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n && !err; i++) {
+		err = bpf_map_lookup_elem(map, &i, each);
+		out[i] = 0;
+		for (int c = 0; c < cpus && !err; c++)
+			out[i] += each[c];
+	}
+	free(each);
+	return err;
+}
+
+int kernel__stats(const struct kernel *k, struct kernel_stats *out)
+{
+	struct bpf_program *prog;
+	int err;
+
+	memset(out, 0, sizeof(*out));
+	err = stats__sum(k->map.made, out->made, WEFT_EV_KERNEL_MAX);
+	if (!err)
+		err = stats__sum(k->map.drops, out->drops, WEFT_DROP_MAX);
+	if (err)
+		return err;
+	out->run_ns_known = k->stats_fd >= 0;
+	bpf_object__for_each_program(prog, k->obj) {
+		struct bpf_prog_info info = {};
+		uint32_t len = sizeof(info);
+		struct kernel_prog_stats *p = &out->progs[out->n_progs];
+		int fd = bpf_program__fd(prog);
+
+		if (fd < 0 || out->n_progs == sizeof(out->progs) / sizeof(out->progs[0]))
+			continue;
+		if (bpf_obj_get_info_by_fd(fd, &info, &len))
+			continue;
+		p->name = bpf_program__name(prog);
+		p->run_count = info.run_cnt;
+		p->run_ns = info.run_time_ns;
+		p->recursion_misses = info.recursion_misses;
+		out->run_ns += p->run_ns;
+		out->recursion_misses += p->recursion_misses;
+		out->n_progs++;
+	}
+	return 0;
+}
+
+int kernel__drops_per_cpu(const struct kernel *k, enum weft_drop why, uint64_t *out, size_t max)
+{
+	int cpus = libbpf_num_possible_cpus(), err;
+	uint32_t key = why;
+	uint64_t *each;
+
+	if (cpus < 0)
+		return cpus;
+	each = calloc(cpus, sizeof(*each));
+	if (!each)
+		return -ENOMEM;
+	err = bpf_map_lookup_elem(k->map.drops, &key, each);
+	if (!err)
+		memcpy(out, each, ((size_t)cpus < max ? (size_t)cpus : max) * sizeof(*out));
+	free(each);
+	return err ? err : cpus;
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Is a record what its kind says? Records come from our own kernel side, but also from files that anybody may have
+ * written, and everything behind this check trusts what it let pass.
+ */
+#include <string.h>
+
+#include "record.h"
+#include "source.h"
+
+static bool event__open_valid(const struct weft_open *o)
+{
+	return o->h.size == sizeof(*o) && o->path_len <= WEFT_PATH_LEN && o->role <= WEFT_ROLE_SERVER;
+}
+
+static bool event__data_valid(const struct weft_data *d)
+{
+	uint32_t bytes = (uint32_t)d->head + d->tail;
+
+	if (d->head > WEFT_HEAD_MAX || d->tail > WEFT_TAIL_MAX)
+		return false;
+	if (d->dir > WEFT_IN || bytes > d->len || d->h.size != sizeof(*d) + ((bytes + 7) & ~7U))
+		return false;
+	return d->h.kind == WEFT_EV_DATA || !d->len;
+}
+
+/* Readers print the name as a string. */
+static bool event__proc_valid(const struct weft_proc *p)
+{
+	return p->h.size == sizeof(*p) && memchr(p->comm, '\0', sizeof(p->comm));
+}
+
+/* n times "key\0value\0" in exactly len bytes. */
+static bool event__process_valid(const struct record_process *p)
+{
+	uint64_t strings = 0, want = 2 * (uint64_t)p->n;
+
+	if (p->h.size < sizeof(*p) || p->len > p->h.size - sizeof(*p))
+		return false;
+	for (uint32_t i = 0; i < p->len; i++)
+		strings += p->text[i] == '\0';
+	return strings == want && (!p->len || p->text[p->len - 1] == '\0');
+}
+
+bool event__valid(const struct weft_event *ev, size_t avail)
+{
+	if (avail < sizeof(*ev) || ev->size < sizeof(*ev) || ev->size > avail || ev->size % 8)
+		return false;
+	switch (ev->kind) {
+	case WEFT_EV_OPEN:
+		return ev->size >= sizeof(struct weft_open) && event__open_valid((const void *)ev);
+	case WEFT_EV_CONNECT:
+		return ev->size == sizeof(struct weft_connect);
+	case WEFT_EV_DATA:
+	case WEFT_EV_EOF:
+	case WEFT_EV_SHUT:
+	case WEFT_EV_CLOSE:
+		return ev->size >= sizeof(struct weft_data) && event__data_valid((const void *)ev);
+	case WEFT_EV_FORK:
+	case WEFT_EV_EXEC:
+	case WEFT_EV_EXIT:
+	case WEFT_EV_SELECT:
+	case WEFT_EV_IOURING:
+		return ev->size >= sizeof(struct weft_proc) && event__proc_valid((const void *)ev);
+	case RECORD_CLOCK:
+		return ev->size == sizeof(struct record_clock);
+	case RECORD_PROCESS:
+		return ev->size >= sizeof(struct record_process) && event__process_valid((const void *)ev);
+	case RECORD_STATS:
+		return ev->size == sizeof(struct record_stats);
+	default:
+		return false;
+	}
+}
