@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Which protocol a connection speaks, and which end asks. Decided by bytes at the beginning of a turn; a port only breaks ties.
+ */
+#include <stdlib.h>
+
+#include "flow.h"
+
+#define MISSES_NEW 6      /* turns that are nothing we know, until a connection seen from its start is let go */
+#define MISSES_PREOPEN 24 /* and one that was joined in the middle of something */
+
+static bool reqs(enum detect_result r)
+{
+	return r == DETECT_REQ || r == DETECT_MAYBE_REQ;
+}
+
+static enum weft_dir requester(enum detect_result r, enum weft_dir dir)
+{
+	return reqs(r) ? dir : !dir;
+}
+
+/* The port that the responder would have if this answer is right. */
+static uint16_t server_port(const struct flow *f, enum weft_dir req_dir)
+{
+	return req_dir == WEFT_OUT ? f->conn->open.remote.port : f->conn->open.local.port;
+}
+
+static void decide(struct flow *f, const struct protocol *proto, enum weft_dir req_dir, size_t row)
+{
+	struct engine *e = f->engine;
+
+	if (!(e->wanted >> row & 1)) {
+		flow__off(f, DROP_FILTERED);
+		return;
+	}
+	if (proto->state_size) {
+		f->state = calloc(1, proto->state_size);
+		if (!f->state) {
+			flow__off(f, DROP_NO_MEMORY);
+			return;
+		}
+	}
+	f->proto = proto;
+	f->req_dir = req_dir;
+	f->phase = FLOW_ON;
+	if (proto->init)
+		proto->init(f->state, conn__preopen(f->conn) || f->misses);
+
+	struct weft_policy policy = { 0 };
+
+	for (int dir = 0; dir < 2; dir++) {
+		enum proto_dir role = flow__role(f, dir);
+
+		policy.call_cap[dir] = proto->capture[role].call_cap;
+		policy.turn_cap[dir] = proto->capture[role].turn_cap;
+		policy.tail[dir] = proto->capture[role].tail;
+	}
+	flow__set_policy(f, &policy);
+	half__run(f, req_dir, false);
+	if (f->phase == FLOW_ON)
+		half__run(f, !req_dir, false);
+}
+
+/* A weak answer counts when the port agrees, or when both directions gave the same one. */
+static bool second_opinion(struct flow *f, const struct protocol *proto, enum weft_dir dir, enum detect_result r)
+{
+	enum weft_dir req_dir = requester(r, dir);
+
+	if (proto->port_hint && server_port(f, req_dir) == proto->port_hint)
+		return true;
+	if (f->maybe != proto || f->maybe_req_dir != req_dir) {
+		f->maybe = proto;
+		f->maybe_req_dir = req_dir;
+		f->maybe_dirs = 0;
+	}
+	f->maybe_dirs |= 1u << dir;
+	return f->maybe_dirs == 3;
+}
+
+static void miss(struct flow *f, struct half *h)
+{
+	h->wait_fresh = true;
+	balance__drop(f->engine->books, f->seen_request ? DROP_BROKEN : DROP_UNKNOWN_PROTOCOL,
+		      half__consume(h, h->len));
+	if (++f->misses >= (conn__preopen(f->conn) ? MISSES_PREOPEN : MISSES_NEW))
+		flow__off(f, DROP_UNKNOWN_PROTOCOL);
+}
+
+void flow__detect(struct flow *f, enum weft_dir dir)
+{
+	struct half *h = &f->half[dir];
+	const uint8_t *data = h->buf + h->off;
+	bool more = false;
+	const struct protocol *weak = NULL;
+	enum detect_result weak_r = DETECT_NO;
+	size_t weak_row = 0;
+
+	for (size_t i = 0; protocol_table[i]; i++) {
+		enum detect_result r = protocol_table[i]->detect(data, h->len);
+
+		if (r == DETECT_REQ || r == DETECT_RESP) {
+			decide(f, protocol_table[i], requester(r, dir), i);
+			return;
+		}
+		if (r == DETECT_MORE)
+			more = true;
+		if ((r == DETECT_MAYBE_REQ || r == DETECT_MAYBE_RESP) && !weak) {
+			weak = protocol_table[i];
+			weak_r = r;
+			weak_row = i;
+		}
+	}
+	if (weak && second_opinion(f, weak, dir, weak_r))
+		decide(f, weak, requester(weak_r, dir), weak_row);
+	else if (!weak && !more)
+		miss(f, h);
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a protocol says of one exchange, in neutral words. proto/ fills it, span/ turns it into a span by the semantic
+ * conventions of its area: names, attribute keys, error rules and redaction are written once there, not in every protocol.
+ *
+ * Slices point into the exchange's messages and are valid as long as the exchange is. An empty slice means "not known".
+ * Numbers use -1 for "not known" where 0 is a value.
+ */
+#ifndef WEFT_FACTS_H
+#define WEFT_FACTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../lib/slice.h"
+
+enum facts_area { FACTS_NONE = 0, FACTS_HTTP, FACTS_DB };
+
+/* Trace context found in the request, as it stood there: span/ and trace/ validate it. */
+struct facts_context {
+	struct slice traceparent; /* W3C header value; several headers: `duplicate` */
+	struct slice tracestate;  /* several headers joined with ',' in order */
+	bool duplicate;           /* more than one traceparent: invalid by W3C */
+};
+
+struct facts_http {
+	struct slice method;      /* as sent */
+	struct slice target;      /* request target as sent: origin, absolute, authority or asterisk form */
+	struct slice host;        /* Host header */
+	struct slice version;     /* "1.0", "1.1", "2" */
+	struct slice user_agent;
+	struct slice x_forwarded_for, x_forwarded_proto, x_forwarded_host, forwarded;
+	bool tls;                 /* the bytes came from under TLS */
+	int status;               /* -1: no response seen */
+	int64_t request_body;     /* bytes on the wire without framing, -1 unknown */
+	int64_t response_body;
+};
+
+struct facts_db {
+	const char *system;       /* db.system.name, static: "postgresql", "redis" */
+	int default_port;         /* of the system; server.port is left out when it is this one */
+	struct slice query;       /* text as sent; span/ redacts it when `query_lang` asks */
+	enum { FACTS_QUERY_NONE, FACTS_QUERY_SQL, FACTS_QUERY_REDACTED } query_lang; /* REDACTED: literals are gone already */
+	bool query_truncated;     /* the text's end was not captured */
+	struct slice operation;   /* db.operation.name, for systems whose protocol names it (Redis), as sent */
+	struct slice collection;
+	struct slice ns;          /* db.namespace */
+	struct slice summary;     /* db.query.summary where the protocol knows better than the SQL lexer; else empty */
+	struct slice status_code; /* db.response.status_code: SQLSTATE, error prefix */
+	struct slice error_message; /* for -v only: it may hold literals, so it never becomes an attribute by default */
+	bool error;               /* the response is an error by the system's own rule */
+	int batch_size;           /* >= 2: db.operation.batch.size */
+	int64_t returned_rows;    /* -1 unknown */
+};
+
+struct facts {
+	enum facts_area area;
+	struct facts_context context;
+	/* Something that failed below the protocol: "timeout", "connection_reset", "incomplete_response"; NULL if nothing. */
+	const char *failure;
+	union {
+		struct facts_http http;
+		struct facts_db db;
+	};
+};
+
+#endif /* WEFT_FACTS_H */

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Private to the engine: one connection's flow, its two halves, and how the files of the engine share them.
+ *
+ *   engine.c    connections in, flows made and ended, books
+ *   detect.c    which protocol, and who asks
+ *   half.c      the bytes of one direction: buffer, skipping, gaps, the parse loop
+ *   exchange.c  requests and responses paired
+ */
+#ifndef WEFT_FLOW_H
+#define WEFT_FLOW_H
+
+#include "engine.h"
+
+/* A run of buffered bytes that one call moved. */
+struct mark {
+	uint64_t start, end; /* positions */
+	uint64_t ts;
+	uint32_t pid, tid;
+	uint64_t call;       /* number of the call within the flow */
+	bool fresh;          /* `start` begins a call that begins a turn */
+	bool ends_call;
+	uint8_t events;      /* events that end in this run: 0 or 1 */
+};
+
+struct half {
+	uint8_t *buf;        /* captured bytes not yet consumed: buf[off .. off+len) */
+	size_t off, len, cap;
+	uint64_t pos;        /* position of buf[off] */
+	struct mark *marks;  /* n_marks, covering the buffered bytes in order; the first may be partly consumed */
+	size_t n_marks, cap_marks;
+	uint64_t skip;       /* bytes from pos on that the parser does not want to see */
+	enum message_state skip_what;
+	bool searching;      /* in resync() */
+	struct message *m;   /* the message under way, NULL between messages */
+	bool m_in_exchange;  /* m already belongs to x->reqs */
+	uint64_t m_events;   /* events of m that are in no exchange yet */
+	struct exchange *x;  /* REQ: the one being asked; RESP: the one being answered; NULL none */
+	bool done_early;     /* REQ: x was answered and ended before its request did */
+	struct mark last;    /* of the last consumed byte */
+	bool wait_fresh;     /* detection: nothing to be hoped for before the next turn */
+	bool ended;          /* EOF was seen */
+};
+
+enum flow_phase { FLOW_DETECT, FLOW_ON, FLOW_OFF };
+
+struct flow {
+	struct engine *engine;
+	struct conn *conn;
+	enum flow_phase phase;
+	enum drop_reason off_reason;
+	const struct protocol *proto;
+	void *state;
+	enum weft_dir req_dir;
+	struct half half[2];     /* by enum weft_dir */
+	struct list pending;     /* exchanges begun and not ended, oldest first */
+	size_t n_pending;
+	uint64_t calls, turn;    /* counters */
+	int last_dir;            /* of the last call; -1 none */
+	bool unsure;             /* bytes were lost in `unsure_turn`: first in, first out does not hold */
+	uint64_t unsure_turn;
+	unsigned strikes;        /* parse errors since the last good message */
+	unsigned misses;         /* detection: turns that were nothing */
+	const struct protocol *maybe; /* detection: a weak answer, and who would ask */
+	enum weft_dir maybe_req_dir;
+	unsigned maybe_dirs;     /* directions that gave it: bits by enum weft_dir */
+	bool seen_request;
+};
+
+struct engine {
+	struct exchange_sink sink;
+	struct policy_sink policy;
+	struct balance *books;
+	uint64_t wanted;
+	bool stopping;
+};
+
+static inline enum proto_dir flow__role(const struct flow *f, enum weft_dir dir)
+{
+	return dir == f->req_dir ? PROTO_REQ : PROTO_RESP;
+}
+
+/* engine.c */
+void flow__off(struct flow *f, enum drop_reason why);
+void flow__set_policy(struct flow *f, const struct weft_policy *policy);
+
+/* detect.c: look at what `dir` holds; turns the flow on when the answer is certain. */
+void flow__detect(struct flow *f, enum weft_dir dir);
+
+/* half.c */
+bool half__append(struct half *h, const struct piece *p, uint64_t call, bool fresh);
+/* Throw away the first n buffered bytes; returns the events that ended in them. */
+uint64_t half__consume(struct half *h, size_t n);
+/* Run the parser over what is buffered. `gap_follows` as in struct proto_in. */
+void half__run(struct flow *f, enum weft_dir dir, bool gap_follows);
+/* p->len bytes are missing. */
+void half__missing(struct flow *f, enum weft_dir dir, const struct piece *p);
+/* Bytes that are neither buffered nor wanted pass by while the half skips; returns how many were taken. */
+uint32_t half__pass(struct flow *f, enum weft_dir dir, const struct piece *p);
+void half__eof(struct flow *f, enum weft_dir dir);
+void half__free(struct half *h, const struct protocol *proto);
+
+/* exchange.c */
+struct message *message__new(const struct protocol *proto);
+void message__free(struct message *m, const struct protocol *proto);
+/* The first byte of a request. */
+bool exchange__start(struct flow *f, struct half *h);
+/* The request is known (HEAD or DONE). */
+void exchange__begin(struct flow *f, struct half *h);
+void exchange__request_done(struct flow *f, struct half *h);
+/* The first byte of a response: h->x is set to what it answers, or stays NULL. */
+void exchange__answer(struct flow *f, struct half *h);
+void exchange__response_done(struct flow *f, struct half *h);
+/* What was consumed since the last message belongs to no exchange. */
+void exchange__ignore(struct flow *f, struct half *h, enum drop_reason why);
+/* End the exchanges whose request ended before turn `before`, with these flags. */
+void exchange__give_up(struct flow *f, uint64_t before, unsigned flags);
+
+#endif /* WEFT_FLOW_H */

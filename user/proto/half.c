@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * One direction of a flow: the bytes that wait, the bytes that are skipped, the bytes that are missing, and the loop
+ * that shows them to the parser.
+ */
+#include <stdlib.h>
+
+#include "flow.h"
+
+#define KEEP_BUFFER 2048   /* an empty buffer that is larger is given back */
+#define ZERO_STEPS_MAX 8192 /* messages that end without bytes, in a row: more is a parser that does not end */
+#define STRIKES_MAX 8      /* parse errors in a row until the flow is let go */
+
+static bool reserve(struct half *h, size_t n)
+{
+	if (h->off + h->len + n <= h->cap)
+		return true;
+	if (h->off) {
+		memmove(h->buf, h->buf + h->off, h->len);
+		h->off = 0;
+	}
+	if (h->len + n <= h->cap)
+		return true;
+	size_t cap = h->cap ? h->cap : 512;
+
+	while (cap < h->len + n)
+		cap *= 2;
+	uint8_t *buf = realloc(h->buf, cap);
+
+	if (!buf)
+		return false;
+	h->buf = buf;
+	h->cap = cap;
+	return true;
+}
+
+bool half__append(struct half *h, const struct piece *p, uint64_t call, bool fresh)
+{
+	if (h->n_marks == h->cap_marks) {
+		size_t cap = h->cap_marks ? h->cap_marks * 2 : 4;
+		struct mark *marks = realloc(h->marks, cap * sizeof(*marks));
+
+		if (!marks)
+			return false;
+		h->marks = marks;
+		h->cap_marks = cap;
+	}
+	if (!reserve(h, p->len))
+		return false;
+	if (!h->len)
+		h->pos = p->pos;
+	memcpy(h->buf + h->off + h->len, p->data, p->len);
+	h->len += p->len;
+	h->marks[h->n_marks++] = (struct mark){
+		.start = p->pos, .end = p->pos + p->len, .ts = p->ts, .pid = p->pid, .tid = p->tid, .call = call,
+		.fresh = fresh && p->call_begin, .ends_call = p->call_end, .events = p->event_end,
+	};
+	return true;
+}
+
+uint64_t half__consume(struct half *h, size_t n)
+{
+	uint64_t events = 0;
+	size_t gone = 0;
+
+	if (!n)
+		return 0;
+	h->off += n;
+	h->len -= n;
+	h->pos += n;
+	while (gone < h->n_marks && h->marks[gone].start < h->pos) {
+		h->last = h->marks[gone];
+		if (h->marks[gone].end > h->pos)
+			break;
+		events += h->marks[gone++].events;
+	}
+	h->n_marks -= gone;
+	memmove(h->marks, h->marks + gone, h->n_marks * sizeof(*h->marks));
+	if (!h->len) {
+		h->off = 0;
+		if (h->cap > KEEP_BUFFER) {
+			free(h->buf);
+			h->buf = NULL;
+			h->cap = 0;
+		}
+	}
+	return events;
+}
+
+/* Events of bytes that belong to the message under way. */
+static void book(struct half *h, enum proto_dir role, uint64_t events)
+{
+	if (role == PROTO_REQ && h->x)
+		h->x->events += events;
+	else
+		h->m_events += events;
+}
+
+static void moved(struct flow *f, struct half *h, enum proto_dir role)
+{
+	if (h->x && h->x->begun)
+		f->engine->sink.moved(f->engine->sink.ctx, h->x, role, h->last.tid, h->last.ts);
+}
+
+static void finish(struct flow *f, struct half *h, enum proto_dir role, enum message_state what)
+{
+	switch (what) {
+	case MESSAGE_PARTIAL:
+		break;
+	case MESSAGE_HEAD:
+		if (role == PROTO_REQ)
+			exchange__begin(f, h);
+		break;
+	case MESSAGE_DONE:
+		if (role == PROTO_REQ)
+			exchange__request_done(f, h);
+		else
+			exchange__response_done(f, h);
+		break;
+	case MESSAGE_IGNORE:
+		exchange__ignore(f, h, DROP_CONTROL);
+		break;
+	}
+}
+
+static void discard(struct flow *f, struct half *h, size_t n, enum drop_reason why)
+{
+	balance__drop(f->engine->books, why, half__consume(h, n));
+}
+
+/* Bytes of unknown meaning are missing: from here on no message boundary is known. */
+static void lose(struct flow *f, struct half *h, bool certain_loss)
+{
+	if (h->x)
+		h->x->flags |= EXCHANGE_LOST_BYTES;
+	if (certain_loss || !h->m) {
+		f->unsure = true;
+		f->unsure_turn = f->turn;
+	}
+	h->searching = true;
+}
+
+static void strike(struct flow *f, struct half *h)
+{
+	if (++f->strikes > STRIKES_MAX) {
+		flow__off(f, DROP_BROKEN);
+		return;
+	}
+	discard(f, h, h->len, DROP_BROKEN);
+	lose(f, h, true);
+}
+
+static bool ensure_message(struct flow *f, struct half *h)
+{
+	if (!h->m)
+		h->m = message__new(f->proto);
+	return h->m;
+}
+
+static struct proto_in view(const struct half *h, bool gap_follows)
+{
+	return (struct proto_in){
+		.data = h->buf + h->off,
+		.len = h->len,
+		.fresh = h->marks[0].fresh && h->marks[0].start == h->pos,
+		.gap_follows = gap_follows,
+		.call_end = h->marks[h->n_marks - 1].ends_call,
+	};
+}
+
+/* Look for the next message boundary. True: found, the parser can go on. */
+static bool search(struct flow *f, struct half *h, enum proto_dir role, bool gap_follows)
+{
+	struct proto_in in = view(h, gap_follows);
+	ssize_t at = f->proto->resync(f->state, role, &in, h->m);
+
+	if (at < 0 || (size_t)at > h->len) {
+		discard(f, h, h->len, f->seen_request ? DROP_LOST_BYTES : DROP_MID_STREAM);
+		return false;
+	}
+	discard(f, h, (size_t)at, f->seen_request ? DROP_LOST_BYTES : DROP_MID_STREAM);
+	h->searching = false;
+	return true;
+}
+
+/* Take `n` bytes, all of which are buffered, into the message under way. */
+static void take(struct flow *f, struct half *h, enum proto_dir role, size_t n, enum message_state what)
+{
+	if (what != MESSAGE_IGNORE) {
+		if (role == PROTO_REQ && !h->x && !h->done_early && !exchange__start(f, h))
+			what = MESSAGE_IGNORE;
+		if (role == PROTO_RESP)
+			exchange__answer(f, h);
+	}
+	book(h, role, half__consume(h, n));
+	if (what != MESSAGE_IGNORE)
+		moved(f, h, role);
+}
+
+/* One step of the parser. False: wait for more. */
+static bool step(struct flow *f, struct half *h, enum proto_dir role, bool gap_follows, unsigned *zero_steps)
+{
+	struct proto_in in = view(h, gap_follows);
+	enum message_state what = MESSAGE_PARTIAL;
+	ssize_t r = f->proto->parse(f->state, role, &in, h->m, &what);
+
+	if (r == PARSE_LEAVE) {
+		flow__off(f, DROP_CONTROL);
+		return false;
+	}
+	if (r < 0) {
+		strike(f, h);
+		return false;
+	}
+	if (r == 0) {
+		if (what == MESSAGE_PARTIAL || ++*zero_steps > ZERO_STEPS_MAX) {
+			if (h->len >= f->proto->buffer_cap || *zero_steps > ZERO_STEPS_MAX)
+				strike(f, h);
+			return false;
+		}
+		if (role == PROTO_RESP && what != MESSAGE_IGNORE)
+			exchange__answer(f, h);
+		finish(f, h, role, what);
+		return true;
+	}
+	size_t n = (size_t)r < h->len ? (size_t)r : h->len;
+
+	take(f, h, role, n, what);
+	h->skip = (uint64_t)r - n;
+	if (!h->skip)
+		finish(f, h, role, what);
+	else
+		h->skip_what = what;
+	return true;
+}
+
+void half__run(struct flow *f, enum weft_dir dir, bool gap_follows)
+{
+	struct half *h = &f->half[dir];
+	unsigned zero_steps = 0;
+
+	while (f->phase == FLOW_ON && h->len) {
+		enum proto_dir role = flow__role(f, dir);
+
+		if (!ensure_message(f, h)) {
+			flow__off(f, DROP_NO_MEMORY);
+			return;
+		}
+		if (h->skip) {
+			size_t n = h->skip < h->len ? (size_t)h->skip : h->len;
+
+			h->skip -= n;
+			take(f, h, role, n, h->skip_what);
+			if (!h->skip)
+				finish(f, h, role, h->skip_what);
+			continue;
+		}
+		if (h->searching && !search(f, h, role, gap_follows))
+			return;
+		if (h->len && !step(f, h, role, gap_follows, &zero_steps))
+			return;
+	}
+}
+
+uint32_t half__pass(struct flow *f, enum weft_dir dir, const struct piece *p)
+{
+	struct half *h = &f->half[dir];
+	enum proto_dir role = flow__role(f, dir);
+	uint32_t n = h->skip < p->len ? (uint32_t)h->skip : p->len;
+
+	if (!n || h->len)
+		return 0;
+	h->skip -= n;
+	h->pos = p->pos + n;
+	h->last = (struct mark){ .start = p->pos, .end = p->pos + n, .ts = p->ts, .pid = p->pid, .tid = p->tid };
+	if (role == PROTO_RESP && h->skip_what != MESSAGE_IGNORE)
+		exchange__answer(f, h);
+	book(h, role, n == p->len && p->event_end);
+	if (h->skip_what != MESSAGE_IGNORE)
+		moved(f, h, role);
+	if (!h->skip)
+		finish(f, h, role, h->skip_what);
+	return n;
+}
+
+void half__missing(struct flow *f, enum weft_dir dir, const struct piece *p)
+{
+	struct half *h = &f->half[dir];
+	struct piece rest = *p;
+
+	half__run(f, dir, true);
+	for (;;) {
+		uint32_t n = f->phase == FLOW_ON ? half__pass(f, dir, &rest) : 0;
+
+		rest.pos += n;
+		rest.len -= n;
+		if (!rest.len)
+			return;
+		if (!n)
+			break;
+	}
+	if (f->phase == FLOW_ON) {
+		discard(f, h, h->len, DROP_LOST_BYTES);
+		lose(f, h, p->lost);
+		h->pos = rest.pos + rest.len;
+	}
+	if (p->event_end) {
+		if (h->m)
+			book(h, flow__role(f, dir), 1);
+		else
+			balance__drop(f->engine->books, DROP_LOST_BYTES, 1);
+	}
+}
+
+void half__eof(struct flow *f, enum weft_dir dir)
+{
+	struct half *h = &f->half[dir];
+
+	if (h->ended || f->phase != FLOW_ON)
+		return;
+	h->ended = true;
+	half__run(f, dir, true);
+	if (f->phase == FLOW_ON && h->m && f->proto->eof) {
+		enum message_state what = f->proto->eof(f->state, flow__role(f, dir), h->m);
+
+		if (what == MESSAGE_DONE) {
+			if (dir != f->req_dir)
+				exchange__answer(f, h);
+			finish(f, h, flow__role(f, dir), what);
+		}
+	}
+	if (f->phase == FLOW_ON)
+		discard(f, h, h->len, DROP_LOST_BYTES);
+}
+
+void half__free(struct half *h, const struct protocol *proto)
+{
+	free(h->buf);
+	free(h->marks);
+	if (h->m && !h->m_in_exchange)
+		message__free(h->m, proto);
+	*h = (struct half){ 0 };
+}

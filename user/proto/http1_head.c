@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* HTTP/1: start lines, recognised and read, and the header lines that weft wants. */
+#include "http1.h"
+
+#define METHOD_MAX 32        /* the longest registered one is UPDATEREDIRECTREF, 17 */
+#define LINE_DETECT_MAX (16 * 1024)
+#define PREFIX_CERTAIN 32    /* a known method and so much of a path can't be anything else */
+#define STATUS_LINE_MIN 12   /* HTTP/1.1 200 */
+
+/* What the header block says, while it is read. */
+struct head {
+	struct http1_message *h;
+	struct message *m;
+	struct http1_framing *f;
+	bool request;
+};
+
+struct request_line {
+	size_t method;             /* bytes of it, at 0 */
+	size_t target, target_end; /* as far as seen */
+	size_t version;            /* index of "HTTP/1.x"; only with LINE_YES */
+};
+
+static const uint8_t token_char[256] = { /* RFC 9110, 5.6.2 */
+	['0' ... '9'] = 1, ['a' ... 'z'] = 1, ['A' ... 'Z'] = 1, ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1,
+	['\''] = 1, ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1, ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1, ['~'] = 1,
+};
+
+static const struct slice known_methods[] = {
+	{ "GET", 3 }, { "POST", 4 }, { "PUT", 3 }, { "HEAD", 4 }, { "DELETE", 6 }, { "PATCH", 5 }, { "OPTIONS", 7 },
+	{ "TRACE", 5 }, { "CONNECT", 7 }, { "QUERY", 5 },
+};
+
+static bool is_digit(uint8_t c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* As many bytes as there are agree with `prefix`. */
+static bool could_start(const uint8_t *p, size_t len, struct slice prefix)
+{
+	return memcmp(p, prefix.p, len < prefix.n ? len : prefix.n) == 0;
+}
+
+static enum line request_line__parse(const uint8_t *p, size_t len, struct request_line *r)
+{
+	const struct slice http = SLICE("HTTP/1.");
+	size_t i = 0;
+
+	*r = (struct request_line){ 0 };
+	while (i < len && token_char[p[i]])
+		if (++i > METHOD_MAX)
+			return LINE_NO;
+	if (i == len)
+		return LINE_MORE;
+	if (i == 0 || p[i] != ' ')
+		return LINE_NO;
+	r->method = i++;
+	r->target = i;
+	while (i < len && p[i] > ' ' && p[i] != 0x7f)
+		i++;
+	r->target_end = i;
+	if (i == len)
+		return LINE_MORE;
+	if (p[i] != ' ' || i == r->target)
+		return LINE_NO;
+	i++;
+	if (!could_start(p + i, len - i, http))
+		return LINE_NO;
+	if (len - i <= http.n)
+		return LINE_MORE;
+	r->version = i;
+	return is_digit(p[i + http.n]) ? LINE_YES : LINE_NO;
+}
+
+/* A known method and a path that goes on: no version in sight, but no other protocol starts so. */
+static bool request_line__certain(const uint8_t *p, const struct request_line *r)
+{
+	if (r->target_end <= r->target || p[r->target] != '/')
+		return false;
+	for (size_t i = 0; i < sizeof(known_methods) / sizeof(known_methods[0]); i++)
+		if (slice__eq(slice__from(p, r->method), known_methods[i]))
+			return true;
+	return false;
+}
+
+static enum line status_line__parse(const uint8_t *p, size_t len, int *status)
+{
+	if (!could_start(p, len, SLICE("HTTP/1.")))
+		return LINE_NO;
+	for (size_t i = 7; i < len && i < STATUS_LINE_MIN; i++)
+		if (i == 8 ? p[i] != ' ' : !is_digit(p[i]))
+			return LINE_NO;
+	if (len < STATUS_LINE_MIN)
+		return LINE_MORE;
+	if (p[9] == '0' || (len > STATUS_LINE_MIN && p[12] != ' ' && p[12] != '\r' && p[12] != '\n'))
+		return LINE_NO;
+	*status = (p[9] - '0') * 100 + (p[10] - '0') * 10 + (p[11] - '0');
+	return LINE_YES;
+}
+
+enum line http1__start_line(enum proto_dir dir, const uint8_t *p, size_t len)
+{
+	struct request_line r;
+	int status;
+
+	if (dir == PROTO_RESP)
+		return status_line__parse(p, len, &status);
+	enum line is = request_line__parse(p, len, &r);
+
+	if (is == LINE_MORE && r.target_end >= PREFIX_CERTAIN && request_line__certain(p, &r))
+		return LINE_YES;
+	return is;
+}
+
+enum detect_result http1__detect(const uint8_t *data, size_t len)
+{
+	/* Empty lines before a request line are to be ignored (RFC 9112, 2.2). */
+	while (len && (*data == '\r' || *data == '\n')) {
+		data++;
+		len--;
+	}
+	if (!len)
+		return DETECT_MORE;
+	enum line resp = http1__start_line(PROTO_RESP, data, len);
+
+	if (resp != LINE_NO)
+		return resp == LINE_YES ? DETECT_RESP : DETECT_MORE;
+	enum line req = http1__start_line(PROTO_REQ, data, len);
+
+	if (req == LINE_YES)
+		return DETECT_REQ;
+	return req == LINE_NO || len > LINE_DETECT_MAX ? DETECT_NO : DETECT_MORE;
+}
+
+static bool is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static struct slice trim(struct slice s)
+{
+	while (s.n && is_space(s.p[0])) {
+		s.p++;
+		s.n--;
+	}
+	while (s.n && is_space(s.p[s.n - 1]))
+		s.n--;
+	return s;
+}
+
+/* Keep a header's value; line ends of folded lines become spaces (RFC 9112, 5.2). */
+static struct slice keep(struct message *m, struct slice value)
+{
+	struct slice kept = message__keep(m, value);
+
+	if (memchr(kept.p, '\n', kept.n)) {
+		char *p = (char *)kept.p; /* our own copy */
+
+		for (size_t i = 0; i < kept.n; i++)
+			if (is_space(p[i]))
+				p[i] = ' ';
+	}
+	return kept;
+}
+
+static void keep_first(struct head *head, struct slice *where, struct slice value)
+{
+	if (!where->p)
+		*where = keep(head->m, value);
+}
+
+/* Content-Length: digits, or the same digits several times (RFC 9110, 8.6). */
+static void take_length(struct head *head, struct slice v)
+{
+	struct http1_framing *f = head->f;
+
+	f->bad |= v.n == 0;
+	while (v.n) {
+		const char *comma = memchr(v.p, ',', v.n);
+		struct slice item = trim(slice__from(v.p, comma ? (size_t)(comma - v.p) : v.n));
+		uint64_t n = 0;
+
+		for (size_t i = 0; i < item.n; i++) {
+			if (!is_digit((uint8_t)item.p[i]) || n > HTTP1_LENGTH_MAX / 10) {
+				f->bad = true;
+				return;
+			}
+			n = n * 10 + (uint64_t)(item.p[i] - '0');
+		}
+		if (!item.n || (f->has_length && n != f->length))
+			f->bad = true;
+		f->length = n;
+		f->has_length = true;
+		if (!comma)
+			return;
+		v = slice__from(comma + 1, v.n - (size_t)(comma + 1 - v.p));
+	}
+}
+
+/* Transfer-Encoding: only whether chunked is the last coding matters. */
+static void take_coding(struct head *head, struct slice v)
+{
+	for (size_t i = v.n; i > 0; i--) {
+		if (v.p[i - 1] == ',') {
+			v = slice__from(v.p + i, v.n - i);
+			break;
+		}
+	}
+	const char *param = memchr(v.p, ';', v.n);
+
+	v = trim(slice__from(v.p, param ? (size_t)(param - v.p) : v.n));
+	if (slice__ieq(v, SLICE("identity")) && !head->f->coded)
+		return;
+	head->f->coded = true;
+	head->f->chunked = slice__ieq(v, SLICE("chunked"));
+}
+
+static void take_tracestate(struct head *head, struct slice v)
+{
+	struct slice *have = &head->h->tracestate;
+
+	if (!have->n) {
+		*have = keep(head->m, v);
+		return;
+	}
+	*have = arena__printf(&head->m->keep, SLICE_FMT "," SLICE_FMT, SLICE_ARG(*have), SLICE_ARG(v));
+	if (!have->n)
+		head->m->truncated = true;
+}
+
+static void take_header(struct head *head, struct slice name, struct slice value)
+{
+	struct http1_message *h = head->h;
+
+	/* Only names of these lengths are of interest, and most headers of a request have others. */
+	switch (name.n) {
+	case 14:
+		if (slice__ieq(name, SLICE("content-length")))
+			take_length(head, value);
+		return;
+	case 17:
+		if (slice__ieq(name, SLICE("transfer-encoding")))
+			take_coding(head, value);
+		else if (head->request && slice__ieq(name, SLICE("x-forwarded-proto")))
+			keep_first(head, &h->x_forwarded_proto, value);
+		return;
+	}
+	if (!head->request)
+		return;
+	switch (name.n) {
+	case 4:
+		if (slice__ieq(name, SLICE("host")))
+			keep_first(head, &h->host, value);
+		break;
+	case 6:
+		if (slice__ieq(name, SLICE("expect")))
+			head->f->expect = slice__ieq(value, SLICE("100-continue"));
+		break;
+	case 9:
+		if (slice__ieq(name, SLICE("forwarded")))
+			keep_first(head, &h->forwarded, value);
+		break;
+	case 10:
+		if (slice__ieq(name, SLICE("user-agent")))
+			keep_first(head, &h->user_agent, value);
+		else if (slice__ieq(name, SLICE("tracestate")))
+			take_tracestate(head, value);
+		break;
+	case 11:
+		if (slice__ieq(name, SLICE("traceparent"))) {
+			h->duplicate = h->traceparent.p != NULL;
+			keep_first(head, &h->traceparent, value);
+		}
+		break;
+	case 15:
+		if (slice__ieq(name, SLICE("x-forwarded-for")))
+			keep_first(head, &h->x_forwarded_for, value);
+		break;
+	case 16:
+		if (slice__ieq(name, SLICE("x-forwarded-host")))
+			keep_first(head, &h->x_forwarded_host, value);
+		break;
+	}
+}
+
+/*
+ * The header lines in [p, end). Lines that are no headers are passed over; so is, where the block was cut, a line whose end
+ * wasn't seen, or of which the next line might have been a part.
+ */
+static void take_headers(struct head *head, const uint8_t *p, const uint8_t *end, bool cut)
+{
+	const uint8_t *nl;
+
+	while (p < end && (nl = memchr(p, '\n', (size_t)(end - p)))) {
+		while (nl + 1 < end && (nl[1] == ' ' || nl[1] == '\t')) { /* obsolete line folding */
+			const uint8_t *next = memchr(nl + 1, '\n', (size_t)(end - nl - 1));
+
+			if (!next)
+				return;
+			nl = next;
+		}
+		if (cut && nl + 1 == end)
+			return;
+		const uint8_t *colon = memchr(p, ':', (size_t)(nl - p));
+
+		if (colon)
+			take_header(head, trim(slice__from(p, (size_t)(colon - p))),
+				    trim(slice__from(colon + 1, (size_t)(nl - colon - 1))));
+		p = nl + 1;
+	}
+}
+
+static struct slice keep_version(struct message *m, const uint8_t *p)
+{
+	if (p[7] == '1')
+		return SLICE("1.1");
+	if (p[7] == '0')
+		return SLICE("1.0");
+	return message__keep(m, slice__from(p + 5, 3));
+}
+
+/* The rest of the start line from p is nothing but its end. Returns what follows it; NULL: it is not. */
+static const uint8_t *line_end(const uint8_t *p, const uint8_t *end)
+{
+	while (p < end && (*p == ' ' || *p == '\r'))
+		p++;
+	return p < end && *p == '\n' ? p + 1 : NULL;
+}
+
+/* Credentials in an absolute target can't be told from a host while the authority's end is not seen. */
+static bool ends_in_authority(const uint8_t *p, const struct request_line *r)
+{
+	struct slice t = slice__from(p + r->target, r->target_end - r->target);
+	const char *colon = memchr(t.p, ':', t.n);
+
+	if (t.n && t.p[0] == '/')
+		return false;
+	return !colon || (size_t)(colon - t.p) + 3 > t.n ||
+	       !memchr(colon + 3, '/', t.n - (size_t)(colon + 3 - t.p));
+}
+
+bool http1__read_request(struct message *m, const uint8_t *p, size_t size, bool cut, struct http1_framing *f)
+{
+	struct http1_message *h = m->data;
+	struct head head = { .h = h, .m = m, .f = f, .request = true };
+	struct request_line r;
+	enum line is = request_line__parse(p, size, &r);
+	const uint8_t *next = NULL;
+
+	*f = (struct http1_framing){ 0 };
+	if (is == LINE_YES)
+		next = line_end(p + r.version + 8, p + size);
+	if (http1__start_line(PROTO_REQ, p, size) != LINE_YES || (!next && !cut))
+		return false;
+	/* A line that was cut behind its target is whole as far as it matters. */
+	bool target_cut = is == LINE_MORE && r.target_end == size;
+
+	h->method = message__keep(m, slice__from(p, r.method));
+	if (!target_cut || !ends_in_authority(p, &r))
+		h->target = message__keep(m, slice__from(p + r.target, r.target_end - r.target));
+	if (is == LINE_YES)
+		h->version = keep_version(m, p + r.version);
+	h->body = -1;
+	if (next)
+		take_headers(&head, next, p + size, cut);
+	/* A request whose last coding is not chunked has no end (RFC 9112, 6.3). */
+	return !f->bad && !(f->coded && !f->chunked);
+}
+
+bool http1__read_response(struct message *m, const uint8_t *p, size_t size, bool cut, struct http1_framing *f)
+{
+	struct http1_message *h = m->data;
+	struct head head = { .h = h, .m = m, .f = f };
+	const uint8_t *nl = memchr(p, '\n', size);
+
+	*f = (struct http1_framing){ 0 };
+	if (status_line__parse(p, size, &h->status) != LINE_YES)
+		return false;
+	h->version = keep_version(m, p);
+	h->body = -1;
+	if (nl)
+		take_headers(&head, nl + 1, p + size, cut);
+	/* With a transfer coding the length is not used; else it must be one. */
+	return !f->bad || f->coded || cut;
+}
