@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Spans, resources and traces as data: made, filled, counted, freed. On the path of every span: nothing here is searched twice. */
+#include "span.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* All strings of one span. */
+#define SPAN_ARENA_MAX (64 * 1024)
+
+struct span *span__new(void)
+{
+	struct span *s = malloc(sizeof(*s));
+
+	if (!s)
+		return NULL;
+	/* The attributes and links in use are those that are counted: no need to clear all of them. */
+	memset(s, 0, offsetof(struct span, attrs));
+	s->n_links = 0;
+	memset(&s->resource, 0, sizeof(*s) - offsetof(struct span, resource));
+	arena__init(&s->arena, SPAN_ARENA_MAX);
+	return s;
+}
+
+void span__free(struct span *s)
+{
+	if (!s)
+		return;
+	resource__unref(s->resource);
+	arena__reset(&s->arena);
+	free(s);
+}
+
+/* ---- UTF-8 ---- */
+
+static bool is_ascii(const char *p, size_t n)
+{
+	uint64_t bits = 0;
+
+	for (; n >= 8; p += 8, n -= 8) {
+		uint64_t word;
+
+		memcpy(&word, p, 8);
+		bits |= word;
+	}
+	while (n--)
+		bits |= (unsigned char)*p++;
+	return !(bits & 0x8080808080808080ull);
+}
+
+static bool is_tail(unsigned char c)
+{
+	return (c & 0xc0) == 0x80;
+}
+
+/* Bytes of the well-formed character at p (Unicode 15, table 3-7); 0: it is none. */
+static size_t character(const unsigned char *p, size_t n)
+{
+	if (p[0] < 0x80)
+		return 1;
+	if (p[0] < 0xc2 || p[0] > 0xf4 || n < 2 || !is_tail(p[1]))
+		return 0;
+	if (p[0] < 0xe0)
+		return 2;
+	/* No overlong forms, no surrogates, nothing beyond U+10FFFF. */
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
+	    (p[0] == 0xf4 && p[1] > 0x8f))
+		return 0;
+	if (n < 3 || !is_tail(p[2]))
+		return 0;
+	if (p[0] < 0xf0)
+		return 3;
+	return n >= 4 && is_tail(p[3]) ? 4 : 0;
+}
+
+/* Write v as valid UTF-8 into out, at most `cap` bytes; bytes that are in no character become U+FFFD. Returns the length. */
+static size_t clean(struct slice v, char *out, size_t cap)
+{
+	const unsigned char *p = (const unsigned char *)v.p;
+	size_t n = 0;
+
+	for (size_t i = 0; i < v.n;) {
+		size_t len = character(p + i, v.n - i);
+		const char *from = len ? v.p + i : "\xef\xbf\xbd";
+		size_t take = len ? len : 3;
+
+		if (take > cap - n)
+			break;
+		memcpy(out + n, from, take);
+		n += take;
+		i += len ? len : 1;
+	}
+	return n;
+}
+
+/* A copy in the span's arena; p is NULL if it doesn't fit. */
+static struct slice own(struct span *s, struct slice v)
+{
+	const struct slice none = { NULL, 0 };
+
+	if (is_ascii(v.p, v.n < SPAN_VALUE_MAX ? v.n : SPAN_VALUE_MAX)) {
+		v.n = v.n < SPAN_VALUE_MAX ? v.n : SPAN_VALUE_MAX;
+		struct slice copy = arena__copy(&s->arena, v);
+
+		return copy.n == v.n ? copy : none;
+	}
+	size_t cap = v.n > SPAN_VALUE_MAX / 3 ? SPAN_VALUE_MAX : v.n * 3;
+	char *out = arena__alloc(&s->arena, cap);
+
+	return out ? slice__from(out, clean(v, out, cap)) : none;
+}
+
+/* ---- attributes ---- */
+
+/* One of 64 bits for a key: most keys are new to a span, and this says so without comparing. */
+static uint64_t key_bit(const char *key)
+{
+	size_t h = 0;
+
+	for (; *key; key++)
+		h = h * 31 + (unsigned char)*key;
+	return 1ull << ((h ^ h >> 6) & 63);
+}
+
+static struct attr *find(const struct span *s, const char *key)
+{
+	for (unsigned i = 0; i < s->n_attrs; i++)
+		if (s->attrs[i].key == key || !strcmp(s->attrs[i].key, key))
+			return (struct attr *)&s->attrs[i];
+	return NULL;
+}
+
+/* The place for this key; NULL: there is none left. */
+static struct attr *place(struct span *s, const char *key)
+{
+	uint64_t bit = key_bit(key);
+	struct attr *a = s->key_bits & bit ? find(s, key) : NULL;
+
+	if (a)
+		return a;
+	if (s->n_attrs == SPAN_ATTRS_MAX) {
+		s->dropped_attrs++;
+		return NULL;
+	}
+	s->key_bits |= bit;
+	a = &s->attrs[s->n_attrs++];
+	a->key = key;
+	return a;
+}
+
+void span__set_str(struct span *s, const char *key, struct slice value)
+{
+	if (!value.n)
+		return;
+	struct slice copy = own(s, value);
+
+	if (!copy.p) {
+		s->dropped_attrs++;
+		return;
+	}
+	struct attr *a = place(s, key);
+
+	if (a) {
+		a->type = ATTR_STR;
+		a->s = copy;
+	}
+}
+
+void span__set_int(struct span *s, const char *key, int64_t value)
+{
+	struct attr *a = place(s, key);
+
+	if (a) {
+		a->type = ATTR_INT;
+		a->i = value;
+	}
+}
+
+void span__set_bool(struct span *s, const char *key, bool value)
+{
+	struct attr *a = place(s, key);
+
+	if (a) {
+		a->type = ATTR_BOOL;
+		a->b = value;
+	}
+}
+
+void span__set_double(struct span *s, const char *key, double value)
+{
+	struct attr *a = place(s, key);
+
+	if (a) {
+		a->type = ATTR_DOUBLE;
+		a->d = value;
+	}
+}
+
+const struct attr *span__attr(const struct span *s, const char *key)
+{
+	return find(s, key);
+}
+
+/* ---- resources ---- */
+
+static void resource__free(struct resource *r)
+{
+	for (unsigned i = 0; i < r->n; i++) {
+		free(r->attrs[i].key);
+		free(r->attrs[i].s);
+	}
+	free(r->attrs);
+	free(r);
+}
+
+/* The place for this key, without a string; NULL: out of memory. */
+static struct resource_attr *resource__place(struct resource *r, const char *key)
+{
+	for (unsigned i = 0; i < r->n; i++) {
+		if (!strcmp(r->attrs[i].key, key)) {
+			free(r->attrs[i].s);
+			r->attrs[i].s = NULL;
+			return &r->attrs[i];
+		}
+	}
+	struct resource_attr *attrs = realloc(r->attrs, (r->n + 1) * sizeof(*attrs));
+
+	if (!attrs)
+		return NULL;
+	r->attrs = attrs;
+	attrs[r->n] = (struct resource_attr){ .key = strdup(key) };
+	return attrs[r->n].key ? &attrs[r->n++] : NULL;
+}
+
+/* A copy of a C string as valid UTF-8; NULL: out of memory. */
+static char *clean_string(const char *value)
+{
+	size_t n = strlen(value);
+	char *out = malloc(n * 3 + 1);
+
+	if (out)
+		out[clean(slice__from(value, n), out, n * 3)] = '\0';
+	return out;
+}
+
+struct resource *resource__new(uint32_t pid, const char *service_name)
+{
+	struct resource *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->refs = 1;
+	r->pid = pid;
+	resource__add_str(r, "service.name", service_name);
+	if (!r->n) {
+		resource__free(r);
+		return NULL;
+	}
+	return r;
+}
+
+void resource__add_str(struct resource *r, const char *key, const char *value)
+{
+	char *copy = clean_string(value ? value : "");
+	struct resource_attr *a = copy ? resource__place(r, key) : NULL;
+
+	if (!a) {
+		free(copy);
+		return;
+	}
+	a->type = ATTR_STR;
+	a->s = copy;
+}
+
+void resource__add_int(struct resource *r, const char *key, int64_t value)
+{
+	struct resource_attr *a = resource__place(r, key);
+
+	if (a) {
+		a->type = ATTR_INT;
+		a->i = value;
+	}
+}
+
+const char *resource__service(const struct resource *r)
+{
+	return r && r->n && r->attrs[0].s ? r->attrs[0].s : "";
+}
+
+struct resource *resource__ref(const struct resource *r)
+{
+	struct resource *own_ref = (struct resource *)r; /* the count is not part of what is const */
+
+	if (own_ref)
+		__atomic_fetch_add(&own_ref->refs, 1, __ATOMIC_RELAXED);
+	return own_ref;
+}
+
+void resource__unref(const struct resource *r)
+{
+	struct resource *own_ref = (struct resource *)r;
+
+	if (own_ref && __atomic_sub_fetch(&own_ref->refs, 1, __ATOMIC_ACQ_REL) == 0)
+		resource__free(own_ref);
+}
+
+/* ---- traces ---- */
+
+struct trace *trace__new(struct span **spans, unsigned n)
+{
+	struct trace *t = malloc(sizeof(*t));
+
+	if (t)
+		*t = (struct trace){ .refs = 1, .n = n, .spans = spans };
+	return t;
+}
+
+struct trace *trace__ref(struct trace *t)
+{
+	__atomic_fetch_add(&t->refs, 1, __ATOMIC_RELAXED);
+	return t;
+}
+
+void trace__unref(struct trace *t)
+{
+	if (!t || __atomic_sub_fetch(&t->refs, 1, __ATOMIC_ACQ_REL) != 0)
+		return;
+	for (unsigned i = 0; i < t->n; i++)
+		span__free(t->spans[i]);
+	free(t->spans);
+	free(t);
+}

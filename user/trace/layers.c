@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "layers.h"
+
+/* In order of evidence: the better first. */
+const struct layer *const layer_table[] = {
+	&layer_remote,
+	&layer_socket,
+	&layer_thread,
+	NULL,
+};

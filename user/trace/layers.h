@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef WEFT_LAYERS_H
+#define WEFT_LAYERS_H
+
+#include "node.h"
+
+extern const struct layer layer_remote, layer_socket, layer_thread;
+
+#endif

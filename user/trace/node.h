@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Private to trace/: a span on its way into a trace, and the tree it stands in.
+ *
+ *   tracer.c    exchanges in, nodes made, spans built
+ *   node.c      the tree: linking by evidence, never in a circle
+ *   remote.c, socket.c, thread.c
+ *               the layers: each one kind of evidence; layers.c lists them in one table
+ *   release.c   what is settled leaves: vetoes, ids, times, sinks
+ */
+#ifndef WEFT_NODE_H
+#define WEFT_NODE_H
+
+#include "../lib/list.h"
+#include "../lib/table.h"
+#include "trace.h"
+
+/* Why a node has its parent. A greater number is better evidence. The names go onto spans: they are stable. */
+enum evidence {
+	EVIDENCE_NONE = 0,
+	EVIDENCE_LAST_READ, /* a thread that serves several requests: the one it read last; subject to veto */
+	EVIDENCE_THREAD,    /* a thread that serves one request at a time made the call while serving it */
+	EVIDENCE_BACKWARD,  /* the answer to the request was written right after the answer to the call was read */
+	EVIDENCE_SOCKET,    /* both ends of the connection are traced: the same bytes */
+	EVIDENCE_MAX,
+};
+
+
+struct node {
+	uint64_t id;             /* never used again; 0 is nobody */
+	struct list all;         /* in tracer.nodes, oldest first */
+	bool server;
+	bool third_party;
+	uint32_t pid, tid;       /* who moved the request's first byte */
+	uint64_t start, end;     /* CLOCK_BOOTTIME ns */
+	bool ended;
+	struct span *span;       /* set when it ended */
+	struct exchange *x;      /* while it has not ended */
+
+	struct node *parent;
+	enum evidence evidence;
+	struct list children, sibling;
+	bool judged;             /* the guess was tested against its parent's end, once */
+
+	/* Fixed when the trace, or a part of it, is released: no new parent from then on. */
+	bool pinned;
+	uint8_t trace_id[16], span_id[8];
+	uint8_t parent_span[8];  /* all zero: a root */
+	const char *source;      /* evidence for the parent, static; NULL: a root */
+	double confidence;
+	uint32_t flags;          /* as in struct span */
+	struct slice trace_state; /* in `arena` */
+
+	/* trace context that came with the request */
+	bool remote;
+	uint8_t remote_trace[16], remote_span[8];
+	uint8_t remote_flags;
+	struct slice remote_state; /* in `arena` */
+
+	/* socket layer: where the request lies on the wire */
+	uint64_t pair;           /* hash of the two ends; 0: cannot be paired */
+	uint64_t *keys;
+	size_t n_keys;
+
+	/* thread layer */
+	uint64_t thread;         /* key of the thread that serves it (server) or made it (client) */
+	uint64_t pool;           /* client: key of (process, peer) */
+	bool backward_clash;     /* two requests claim it: neither gets it */
+
+	struct arena arena;
+};
+
+struct tracer {
+	struct tracer_config cfg;
+	struct table by_id;      /* struct node */
+	struct list nodes;
+	size_t n_nodes;
+	uint64_t last_id;
+	int64_t clock;           /* realtime - boottime, ns */
+	uint64_t now;
+	struct table pairs[2];   /* socket layer: key -> node; [0] client ends, [1] server ends */
+	struct table threads;    /* thread layer: struct thread */
+	struct table pools;      /* thread layer: struct pool */
+	struct table owners;     /* thread layer: struct owner, by socket */
+};
+
+/* One kind of evidence. Any member but the name may be NULL. */
+struct layer {
+	const char *name;
+	void (*connecting)(struct tracer *t, const struct weft_connect *c);
+	void (*begin)(struct tracer *t, struct node *n, struct exchange *x, uint32_t req_pos);
+	void (*moved)(struct tracer *t, struct node *n, enum proto_dir dir, uint32_t tid, uint64_t ts);
+	void (*ended)(struct tracer *t, struct node *n, const struct facts *f);
+	void (*released)(struct tracer *t, struct node *n); /* forget what you hold of it */
+	void (*process_exit)(struct tracer *t, uint32_t pid);
+	void (*free)(struct tracer *t);
+};
+
+extern const struct layer *const layer_table[]; /* ends with NULL */
+
+/* node.c */
+struct node *node__new(struct tracer *t, struct exchange *x);
+void node__free(struct tracer *t, struct node *n);
+struct node *node__by_id(const struct tracer *t, uint64_t id);
+/* Evidence says that `parent` caused `child`. Taken if it is better than what the child has, and makes no circle. */
+bool node__propose(struct node *child, struct node *parent, enum evidence why);
+void node__orphan(struct node *child);
+struct node *node__root(struct node *n);
+const char *evidence__name(enum evidence why);
+double evidence__confidence(enum evidence why);
+
+/* thread.c: did the guess of this call's pool prove good enough? And: book how one went. */
+bool pool__trusted(const struct tracer *t, const struct node *call);
+void pool__book(struct tracer *t, const struct node *call, bool vetoed);
+
+/* tracer.c: the remote layer's facts of a node that has not ended yet */
+void node__read_context(struct node *n);
+void remote__take(struct node *n, const struct facts_context *c);
+
+/* release.c */
+void release__settled(struct tracer *t);
+/* Everything, judged by what is known. All nodes have ended. */
+void release__all(struct tracer *t);
+
+#endif /* WEFT_NODE_H */

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What is settled leaves. A tree is settled when all of its spans have ended, the guesses in it were judged, and a grace
+ * has passed in which late evidence could still have come. Then ids are given, times made consistent, and it goes to the sinks.
+ */
+#include <stdlib.h>
+
+#include "../span/ids.h"
+#include "../span/traceparent.h"
+#include "node.h"
+
+#define GRACE_NS (200ull * 1000 * 1000)
+/* A span waits no longer than this for its root; then it leaves with the ids that it will have had. */
+#define HOLD_NS (30ull * 1000 * 1000 * 1000)
+#define HELD_MAX 30000
+
+#define OTLP_FLAG_KNOWN 0x100  /* it is known whether the parent is remote */
+#define OTLP_FLAG_REMOTE 0x200
+
+/* Was the call's trace context put there by the process itself, rather than passed on from its request? */
+static bool own_context(const struct node *call)
+{
+	const struct node *request = call->parent;
+
+	return call->remote && !(request->remote && memcmp(call->remote_trace, request->remote_trace, 16) == 0 &&
+				 memcmp(call->remote_span, request->remote_span, 8) == 0);
+}
+
+/* Both have ended: does the guess hold? */
+static void judge(struct tracer *t, struct node *n)
+{
+	bool guessed = n->evidence == EVIDENCE_LAST_READ;
+	bool outside = n->start < n->parent->start || n->end > n->parent->end;
+
+	n->judged = true;
+	if (guessed)
+		pool__book(t, n, outside);
+	if (outside || n->backward_clash || own_context(n) || (guessed && !pool__trusted(t, n)))
+		node__orphan(n);
+}
+
+static bool waits_for_judgement(const struct node *n)
+{
+	return n->parent && !n->server && !n->judged;
+}
+
+static bool grace_is_over(const struct tracer *t, const struct node *n)
+{
+	return n->ended && t->now >= n->end + GRACE_NS;
+}
+
+static bool settled(const struct tracer *t, const struct node *n)
+{
+	if (!grace_is_over(t, n) || waits_for_judgement(n))
+		return false;
+	for (const struct list *it = n->children.next; it != &n->children; it = it->next)
+		if (!settled(t, LIST_OF(it, struct node, sibling)))
+			return false;
+	return true;
+}
+
+static void pin_root(struct node *n)
+{
+	node__read_context(n);
+	if (!n->remote) {
+		ids__trace(n->trace_id);
+		n->flags = TRACE_FLAG_SAMPLED | IDS_FLAG_RANDOM | OTLP_FLAG_KNOWN;
+		return;
+	}
+	memcpy(n->trace_id, n->remote_trace, 16);
+	memcpy(n->parent_span, n->remote_span, 8);
+	n->source = "remote";
+	n->confidence = 1.0;
+	n->flags = n->remote_flags | OTLP_FLAG_KNOWN | OTLP_FLAG_REMOTE;
+	n->trace_state = n->remote_state;
+}
+
+/* Give n its ids, and what is above it first. */
+static void pin(struct node *n)
+{
+	struct node *p = n->parent;
+
+	if (n->pinned)
+		return;
+	n->pinned = true;
+	ids__span(n->span_id);
+	if (!p) {
+		pin_root(n);
+		return;
+	}
+	pin(p);
+	memcpy(n->trace_id, p->trace_id, 16);
+	memcpy(n->parent_span, p->span_id, 8);
+	n->source = evidence__name(n->evidence);
+	n->confidence = evidence__confidence(n->evidence);
+	n->flags = (p->flags & 0xff) | OTLP_FLAG_KNOWN | (p->pid != n->pid ? OTLP_FLAG_REMOTE : 0);
+	n->trace_state = arena__copy(&n->arena, p->trace_state);
+}
+
+/*
+ * A server can read bytes before the call that wrote them returned, and its own write can return after the client has read: the
+ * child of a socket pair is fitted into its parent, whose true times those are.
+ */
+static void fit(struct node *n)
+{
+	struct node *p = n->parent;
+
+	if (!p || n->evidence != EVIDENCE_SOCKET || !p->ended || !n->ended)
+		return;
+	if (p->start > n->start)
+		p->start = n->start;
+	if (n->end > p->end)
+		n->end = p->end > n->start ? p->end : n->start;
+}
+
+static void fit_tree(struct node *n)
+{
+	LIST_EACH (it, tmp, &n->children)
+		fit_tree(LIST_OF(it, struct node, sibling));
+	fit(n);
+}
+
+static struct span *finish(const struct tracer *t, struct node *n)
+{
+	struct span *s = n->span;
+
+	n->span = NULL;
+	memcpy(s->trace_id, n->trace_id, 16);
+	memcpy(s->span_id, n->span_id, 8);
+	memcpy(s->parent_id, n->parent_span, 8);
+	s->flags = n->flags;
+	s->trace_state = arena__copy(&s->arena, n->trace_state);
+	if (n->source) {
+		span__set_str(s, "weft.parent.source", slice__cstr(n->source));
+		span__set_double(s, "weft.parent.confidence", n->confidence);
+	}
+	s->start_ns = n->start + (uint64_t)t->clock;
+	s->end_ns = (n->end > n->start ? n->end : n->start) + (uint64_t)t->clock;
+	return s;
+}
+
+static unsigned count(const struct node *n)
+{
+	unsigned c = 1;
+
+	for (const struct list *it = n->children.next; it != &n->children; it = it->next)
+		c += count(LIST_OF(it, struct node, sibling));
+	return c;
+}
+
+/* Spans of n and below, parents first. What has not ended keeps its ids, and is a root of its own from now on. */
+static void collect(struct tracer *t, struct node *n, struct span **spans, unsigned *i)
+{
+	pin(n);
+	if (!n->ended) {
+		node__orphan(n);
+		return;
+	}
+	spans[(*i)++] = finish(t, n);
+	LIST_EACH (it, tmp, &n->children)
+		collect(t, LIST_OF(it, struct node, sibling), spans, i);
+	node__free(t, n);
+}
+
+/* Send n, which has ended, and what ended below it to the sinks. */
+static void emit(struct tracer *t, struct node *n)
+{
+	struct span **spans = calloc(count(n), sizeof(*spans));
+	unsigned used = 0;
+
+	if (!spans)
+		return;
+	fit_tree(n);
+	collect(t, n, spans, &used);
+	struct trace *trace = trace__new(spans, used);
+
+	if (!trace)
+		return;
+	for (size_t i = 0; i < sizeof(t->cfg.sinks) / sizeof(*t->cfg.sinks); i++)
+		if (t->cfg.sinks[i].fn)
+			t->cfg.sinks[i].fn(t->cfg.sinks[i].ctx, trace);
+	trace__unref(trace);
+}
+
+static void judge_all(struct tracer *t)
+{
+	LIST_EACH (it, tmp, &t->nodes) {
+		struct node *n = LIST_OF(it, struct node, all);
+
+		if (waits_for_judgement(n) && n->ended && n->parent->ended)
+			judge(t, n);
+	}
+}
+
+/*
+ * Whose turn it is to leave: the root of a settled tree; or what has waited too long (or when too much is held) below a
+ * span that has not ended, with the ids of the trace that it will have been part of.
+ */
+static bool leaves(const struct tracer *t, const struct node *n)
+{
+	if (!n->ended)
+		return false;
+	if (n->parent && n->parent->ended)
+		return false;
+	if (t->n_nodes > HELD_MAX || t->now >= n->end + HOLD_NS)
+		return true;
+	return !n->parent && settled(t, n);
+}
+
+void release__settled(struct tracer *t)
+{
+	judge_all(t);
+	/*
+	 * Emitting frees nodes anywhere in the list, so those that leave are noted first, by number: one may be below
+	 * another that leaves before it.
+	 */
+	uint64_t *ids = calloc(t->n_nodes + 1, sizeof(*ids));
+	size_t n_ids = 0;
+
+	if (!ids)
+		return;
+	LIST_EACH (it, tmp, &t->nodes) {
+		const struct node *n = LIST_OF(it, struct node, all);
+
+		if (leaves(t, n))
+			ids[n_ids++] = n->id;
+	}
+	for (size_t i = 0; i < n_ids; i++) {
+		struct node *n = node__by_id(t, ids[i]);
+
+		if (n)
+			emit(t, n);
+	}
+	free(ids);
+}
+
+void release__all(struct tracer *t)
+{
+	judge_all(t);
+	while (!list__empty(&t->nodes)) {
+		struct node *n = node__root(LIST_OF(t->nodes.next, struct node, all));
+
+		if (n->ended)
+			emit(t, n);
+		else
+			node__free(t, n); /* an exchange that nobody ended: a mistake of ours, and no reason to hang */
+	}
+}

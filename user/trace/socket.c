@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Both ends of a connection traced: the call that wrote the bytes is the parent of the request that read them.
+ *
+ * The two ends are two sockets with the same pair of addresses, and a byte has the same position at both: for TCP its sequence number.
+ * So a request's key is (client address, server address, position of its first byte), equal at both ends and at no other place; it
+ * holds with keep-alive, pipelining and connections that were open before. Either end may be seen first: the writer's
+ * system call can return after the reader's.
+ */
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "layers.h"
+
+static uint64_t mix_addr(uint64_t h, const struct weft_addr *a)
+{
+	uint64_t lo, hi;
+
+	memcpy(&lo, a->ip, 8);
+	memcpy(&hi, a->ip + 8, 8);
+	if (a->family == AF_INET) {
+		lo &= 0xffffffff;
+		hi = 0;
+	}
+	h = table__mix(h, (uint64_t)a->family << 32 | a->port);
+	return table__mix(table__mix(h, lo), hi);
+}
+
+/* Loopback addresses mean something else in every network namespace. */
+static bool loopback(const struct weft_addr *a)
+{
+	static const uint8_t one[16] = { [15] = 1 };
+
+	return a->family == AF_INET ? a->ip[0] == 127 : memcmp(a->ip, one, 16) == 0;
+}
+
+static uint64_t pair_of(const struct conn *c, bool server)
+{
+	const struct weft_open *o = &c->open;
+
+	if (conn__third_party(c))
+		return 0;
+	if (o->local.family == AF_UNIX) {
+		if (!o->peer_sock || o->unaligned)
+			return 0;
+		uint64_t client = server ? o->peer_sock : o->sock;
+
+		return table__mix(table__mix(1, client), server ? o->sock : o->peer_sock) | 1;
+	}
+	const struct weft_addr *client = server ? &o->remote : &o->local;
+	const struct weft_addr *responder = server ? &o->local : &o->remote;
+
+	if (!client->family || !responder->family)
+		return 0;
+	uint64_t h = mix_addr(mix_addr(2, client), responder);
+
+	return (loopback(client) ? table__mix(h, o->netns) : h) | 1;
+}
+
+static void remember(struct node *n, uint64_t key)
+{
+	/* The arrays' size is the next power of two. */
+	if (!(n->n_keys & (n->n_keys - 1))) {
+		uint64_t *keys = realloc(n->keys, (n->n_keys ? n->n_keys * 2 : 1) * sizeof(*keys));
+
+		if (!keys)
+			return;
+		n->keys = keys;
+	}
+	n->keys[n->n_keys++] = key;
+}
+
+static void begin(struct tracer *t, struct node *n, struct exchange *x, uint32_t req_pos)
+{
+	if (!n->pair)
+		n->pair = pair_of(x->conn, n->server);
+	if (!n->pair)
+		return;
+	uint64_t key = table__mix(n->pair, req_pos);
+	struct node *other = table__get(&t->pairs[!n->server], key);
+
+	if (table__put(&t->pairs[n->server], key, n))
+		remember(n, key);
+	if (other && other->pair == n->pair) {
+		if (n->server)
+			node__propose(n, other, EVIDENCE_SOCKET);
+		else
+			node__propose(other, n, EVIDENCE_SOCKET);
+	}
+}
+
+static void released(struct tracer *t, struct node *n)
+{
+	for (size_t i = 0; i < n->n_keys; i++)
+		if (table__get(&t->pairs[n->server], n->keys[i]) == n)
+			table__take(&t->pairs[n->server], n->keys[i]);
+}
+
+static void free_all(struct tracer *t)
+{
+	table__free(&t->pairs[0]);
+	table__free(&t->pairs[1]);
+}
+
+const struct layer layer_socket = { .name = "socket", .begin = begin, .released = released, .free = free_all };

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "node.h"
+
+#define SCRATCH_MAX (64 * 1024) /* what describe() may write of one exchange */
+
+struct tracer *tracer__new(const struct tracer_config *cfg)
+{
+	struct tracer *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->cfg = *cfg;
+	list__init(&t->nodes);
+	return t;
+}
+
+void tracer__set_clock(struct tracer *t, int64_t realtime_minus_boottime)
+{
+	t->clock = realtime_minus_boottime;
+}
+
+static void end_text(const struct weft_open *o, const struct weft_addr *a, char *addr, size_t len, int *port)
+{
+	*port = 0;
+	addr[0] = '\0';
+	if (a->family == AF_UNIX) {
+		/* An abstract name begins with NUL and is written with '@', as ss(8) and systemd do. */
+		snprintf(addr, len, "%s%.*s", o->path_len && !o->path[0] ? "@" : "",
+			 o->path_len && !o->path[0] ? o->path_len - 1 : o->path_len,
+			 o->path + (o->path_len && !o->path[0]));
+	} else if (inet_ntop(a->family, a->ip, addr, (socklen_t)len)) {
+		*port = a->port;
+	}
+}
+
+static void ends_of(const struct exchange *x, struct span_ends *e)
+{
+	const struct weft_open *o = &x->conn->open;
+	const struct weft_addr *client = x->local_asks ? &o->local : &o->remote;
+	const struct weft_addr *server = x->local_asks ? &o->remote : &o->local;
+
+	*e = (struct span_ends){ .is_unix = o->local.family == AF_UNIX };
+	end_text(o, server, e->server_addr, sizeof(e->server_addr), &e->server_port);
+	if (!e->is_unix)
+		end_text(o, client, e->client_addr, sizeof(e->client_addr), &e->client_port);
+}
+
+static bool build(struct tracer *t, struct span *s, const struct exchange *x, struct facts *f, struct arena *scratch)
+{
+	if (!x->proto->describe(x->state, x->reqs, x->resps, x->n, x->flags, scratch, f))
+		return false;
+	if (x->flags & EXCHANGE_STOPPED)
+		f->failure = NULL;
+
+	struct span_ends ends;
+
+	ends_of(x, &ends);
+	s->kind = x->server ? SPAN_SERVER : SPAN_CLIENT;
+	s->protocol = x->proto->name;
+	switch (f->area) {
+	case FACTS_HTTP:
+		span__from_http(s, f, &ends, &t->cfg.span);
+		break;
+	case FACTS_DB:
+		span__from_db(s, f, &ends, &t->cfg.span);
+		break;
+	case FACTS_NONE:
+		return false;
+	}
+	if (x->flags & EXCHANGE_STOPPED)
+		span__set_str(s, "weft.incomplete", SLICE("weft ended first"));
+	else if (x->flags & EXCHANGE_LOST_BYTES)
+		span__set_str(s, "weft.incomplete", SLICE("bytes were lost"));
+	s->resource = conn__third_party(x->conn) ?
+			      processes__by_address(t->cfg.processes, ends.server_addr, ends.server_port) :
+			      processes__get(t->cfg.processes, x->pid);
+	return true;
+}
+
+/* The request's context, for a node whose exchange is still under way. */
+void node__read_context(struct node *n)
+{
+	struct facts f = { 0 };
+	struct arena scratch;
+	struct exchange *x = n->x;
+
+	if (!x || n->remote)
+		return;
+	arena__init(&scratch, SCRATCH_MAX);
+	if (x->proto->describe(x->state, x->reqs, x->resps, x->n, x->flags | EXCHANGE_NO_RESPONSE, &scratch, &f))
+		remote__take(n, &f.context);
+	arena__reset(&scratch);
+}
+
+void tracer__connect(struct tracer *t, const struct weft_connect *c)
+{
+	for (size_t i = 0; layer_table[i]; i++)
+		if (layer_table[i]->connecting)
+			layer_table[i]->connecting(t, c);
+}
+
+static void on_begin(void *ctx, struct exchange *x, uint32_t req_pos)
+{
+	if (!x->node) {
+		struct node *n = node__new(ctx, x);
+
+		x->node = n;
+		if (n)
+			n->x = x;
+	}
+	for (size_t i = 0; x->node && layer_table[i]; i++)
+		if (layer_table[i]->begin)
+			layer_table[i]->begin(ctx, x->node, x, req_pos);
+}
+
+static void on_moved(void *ctx, struct exchange *x, enum proto_dir dir, uint32_t tid, uint64_t ts)
+{
+	for (size_t i = 0; x->node && layer_table[i]; i++)
+		if (layer_table[i]->moved)
+			layer_table[i]->moved(ctx, x->node, dir, tid, ts);
+}
+
+static void on_end(void *ctx, struct exchange *x)
+{
+	struct tracer *t = ctx;
+	struct node *n = x->node;
+	struct facts f = { 0 };
+	struct arena scratch;
+	struct span *s = n ? span__new() : NULL;
+
+	arena__init(&scratch, SCRATCH_MAX);
+	bool made = s && build(t, s, x, &f, &scratch);
+
+	if (n) {
+		n->end = x->resp_end > x->req_end ? x->resp_end : x->req_end;
+		if (n->end < n->start)
+			n->end = n->start;
+		n->ended = true;
+		n->x = NULL;
+		for (size_t i = 0; layer_table[i]; i++)
+			if (layer_table[i]->ended)
+				layer_table[i]->ended(t, n, made ? &f : NULL);
+	}
+	if (made) {
+		n->span = s;
+		balance__span(t->cfg.books, x->events);
+	} else {
+		balance__drop(t->cfg.books, n && s ? DROP_CONTROL : DROP_NO_MEMORY, x->events);
+		span__free(s);
+		if (n)
+			node__free(t, n);
+	}
+	arena__reset(&scratch);
+	exchange__free(x);
+}
+
+struct exchange_sink tracer__exchange_sink(struct tracer *t)
+{
+	return (struct exchange_sink){
+		.ctx = t, .begin = on_begin, .moved = on_moved, .end = on_end,
+	};
+}
+
+void tracer__process_exit(struct tracer *t, uint32_t pid)
+{
+	for (size_t i = 0; layer_table[i]; i++)
+		if (layer_table[i]->process_exit)
+			layer_table[i]->process_exit(t, pid);
+}
+
+void tracer__tick(struct tracer *t, uint64_t now)
+{
+	if (now > t->now)
+		t->now = now;
+	release__settled(t);
+}
+
+void tracer__flush(struct tracer *t)
+{
+	release__all(t);
+}
+
+void tracer__free(struct tracer *t)
+{
+	if (!t)
+		return;
+	LIST_EACH (it, tmp, &t->nodes)
+		node__free(t, LIST_OF(it, struct node, all));
+	for (size_t i = 0; layer_table[i]; i++)
+		if (layer_table[i]->free)
+			layer_table[i]->free(t);
+	table__free(&t->by_id);
+	free(t);
+}
+
+size_t tracer__held(const struct tracer *t)
+{
+	return t->n_nodes;
+}
