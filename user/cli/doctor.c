@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* weft doctor: what this kernel, these privileges and, with -p, this process allow, and what weft does instead. */
+#include "opts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../lib/log.h"
+#include "../proto/proto.h"
+#include "text.h"
+
+#define FEATURES_MAX 64
+#define LABEL_WIDTH  20
+#define DETAIL_AT    (2 + 5 + LABEL_WIDTH + 2)
+
+enum verdict { GOOD, WITHOUT, BAD };
+
+static void row(const struct options *o, enum verdict v, const char *label, const char *instead, const char *fmt, ...)
+	__attribute__((format(printf, 5, 6)));
+
+/* "  [ok] label  detail", and a second line that says what weft does instead. */
+static void row(const struct options *o, enum verdict v, const char *label, const char *instead, const char *fmt, ...)
+{
+	static const char *const marks[] = { [GOOD] = "[ok]", [WITHOUT] = "[--]", [BAD] = "[!!]" };
+	static const char *const colors[] = { [GOOD] = "\033[32m", [WITHOUT] = "\033[33m", [BAD] = "\033[1;31m" };
+	char detail[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(detail, sizeof(detail), fmt, ap);
+	va_end(ap);
+	for (char *c = detail; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
+	printf("  %s%s%s ", o->color ? colors[v] : "", marks[v], o->color ? "\033[0m" : "");
+	text__cell(label, LABEL_WIDTH);
+	printf("  ");
+	text__wrap(detail, DETAIL_AT, (size_t)o->columns);
+	if (instead) {
+		printf("%*sinstead: ", DETAIL_AT, "");
+		text__wrap(instead, DETAIL_AT + 9, (size_t)o->columns);
+	}
+}
+
+static void heading(const struct options *o, const char *text)
+{
+	printf("%s%s%s\n", o->color ? "\033[1m" : "", text, o->color ? "\033[0m" : "");
+}
+
+/* All required features there? */
+static bool show_features(const struct options *o, const struct kernel_feature *rows, size_t n)
+{
+	bool possible = n > 0;
+
+	heading(o, "Kernel");
+	for (size_t i = 0; i < n; i++) {
+		enum verdict v = rows[i].present ? GOOD : rows[i].required ? BAD : WITHOUT;
+
+		row(o, v, rows[i].name, rows[i].present ? NULL : rows[i].instead, "%s", rows[i].detail);
+		possible &= v != BAD;
+	}
+	if (n == 0)
+		row(o, BAD, "eBPF", NULL, "nothing could be found out about this kernel");
+	return possible;
+}
+
+/* A small file's first line; empty if it can't be read. */
+static void first_line(const char *path, char *buf, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, buf, size - 1);
+
+	if (fd >= 0)
+		close(fd);
+	buf[n > 0 ? n : 0] = '\0';
+	buf[strcspn(buf, "\n")] = '\0';
+}
+
+static uint64_t capabilities(void)
+{
+	unsigned long long caps = 0;
+	char line[256];
+	FILE *f = fopen("/proc/self/status", "re");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "CapEff: %llx", &caps) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return caps;
+}
+
+/* linux/capability.h names them; 38 and 39 came with Linux 5.8. */
+enum { CAP_BIT_SYS_PTRACE = 19, CAP_BIT_SYS_ADMIN = 21, CAP_BIT_PERFMON = 38, CAP_BIT_BPF = 39 };
+
+static bool show_privileges(const struct options *o)
+{
+	uint64_t caps = capabilities();
+	bool admin = caps >> CAP_BIT_SYS_ADMIN & 1;
+	bool bpf = admin || (caps >> CAP_BIT_BPF & 1), perfmon = admin || (caps >> CAP_BIT_PERFMON & 1);
+	bool ptrace = caps >> CAP_BIT_SYS_PTRACE & 1;
+	char line[256];
+	unsigned inside = 0, outside = 0, count = 0;
+
+	heading(o, "Privileges");
+	if (bpf && perfmon)
+		row(o, GOOD, "load programs", NULL, "%s",
+		    geteuid() == 0 ? "root" : "CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN");
+	else
+		row(o, BAD, "load programs", "weft replay works without (a recorded file or a packet capture)",
+		    "%s missing: run as root, e.g. sudo weft doctor",
+		    bpf	    ? "CAP_PERFMON" :
+		    perfmon ? "CAP_BPF" :
+			      "CAP_BPF and CAP_PERFMON");
+	if (ptrace)
+		row(o, GOOD, "read processes", NULL, "environment, libraries and ports of all processes");
+	else
+		row(o, WITHOUT, "read processes", "names and ports of one's own processes only",
+		    "CAP_SYS_PTRACE missing: those of other users stay closed");
+	first_line("/proc/self/uid_map", line, sizeof(line));
+	if (sscanf(line, "%u %u %u", &inside, &outside, &count) == 3 && (outside != 0 || count != 4294967295u)) {
+		row(o, BAD, "user namespace", NULL, "root of a user namespace is not root: eBPF needs the initial one");
+		bpf = false;
+	}
+	first_line("/sys/kernel/security/lockdown", line, sizeof(line));
+	if (strstr(line, "[confidentiality]")) {
+		row(o, BAD, "lockdown", NULL, "confidentiality: the kernel refuses reading of memory by eBPF programs");
+		bpf = false;
+	}
+	return bpf && perfmon;
+}
+
+static void show_cgroups(const struct options *o)
+{
+	char why[256], link[64], path[256];
+	int fd = targets__open_cgroup(".", why, sizeof(why));
+
+	if (fd < 0) {
+		row(o, WITHOUT, "cgroup v2", "select with -p, --service, --exe, --comm or --port", "not mounted");
+		return;
+	}
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	ssize_t n = readlink(link, path, sizeof(path) - 1);
+
+	path[n > 0 ? n : 0] = '\0';
+	row(o, GOOD, "cgroup v2", NULL, "%s", path);
+	close(fd);
+}
+
+/* The back end that tracing would use: the one asked for, else the first that is there. AUTO: none. */
+static enum kernel_backend choose_backend(const struct options *o, const struct kernel_feature *rows, size_t n)
+{
+	for (int b = KERNEL_BACKEND_FENTRY; b < KERNEL_BACKEND_MAX; b++) {
+		const char *name = kernel__backend_name((enum kernel_backend)b);
+		size_t len = name ? strlen(name) : 0;
+
+		if (!name || (o->backend != KERNEL_BACKEND_AUTO && o->backend != (enum kernel_backend)b))
+			continue;
+		for (size_t i = 0; i < n; i++)
+			if (rows[i].present && strncmp(rows[i].name, name, len) == 0 && strcmp(rows[i].name + len, " back end") == 0)
+				return (enum kernel_backend)b;
+	}
+	return KERNEL_BACKEND_AUTO;
+}
+
+static void show_identity(const struct options *o, const struct process_info *p)
+{
+	static const struct {
+		const char *source, *words;
+	} sources[] = {
+		{ "env", "from its environment" },
+		{ "cgroup", "from its systemd unit or container" },
+		{ "script", "from what its interpreter runs" },
+		{ "exe", "from its executable" },
+	};
+	const char *from = "";
+
+	for (size_t i = 0; i < sizeof(sources) / sizeof(*sources); i++)
+		if (strcmp(p->service_source, sources[i].source) == 0)
+			from = sources[i].words;
+	row(o, GOOD, "service", NULL, "%s (%s)", p->service, from);
+	if (p->exe)
+		row(o, GOOD, "executable", NULL, "%s, user %s", p->exe, p->owner ? p->owner : "unknown");
+	if (p->language)
+		row(o, GOOD, "language", NULL, "%s%s%s%s%s", p->language, p->runtime_name ? ", " : "",
+		    p->runtime_name ? p->runtime_name : "", p->runtime_version ? " " : "",
+		    p->runtime_version ? p->runtime_version : "");
+	if (p->cgroup)
+		row(o, GOOD, "cgroup", NULL, "%s", p->cgroup);
+	if (p->container_id)
+		row(o, GOOD, "container", NULL, "%s", p->container_id);
+}
+
+static void show_ports(const struct options *o, const struct process_info *p)
+{
+	char ports[256] = "";
+
+	for (unsigned i = 0; i < p->n_ports; i++) {
+		size_t used = strlen(ports);
+
+		snprintf(ports + used, sizeof(ports) - used, "%s%u", i ? ", " : "", p->ports[i]);
+	}
+	if (p->n_ports)
+		row(o, GOOD, "listens on", NULL, "%s", ports);
+}
+
+/* Libraries and runtimes that encrypt inside the process: what they say is not readable at the socket. */
+static bool hides_bytes(const char *lib)
+{
+	static const char *const tls[] = { "libssl", "libgnutls", "libnss3", "libmbedtls", "libwolfssl" };
+
+	for (size_t i = 0; i < sizeof(tls) / sizeof(*tls); i++)
+		if (strncmp(lib, tls[i], strlen(tls[i])) == 0)
+			return true;
+	return false;
+}
+
+static void show_tls(const struct options *o, const struct process_info *p)
+{
+	static const char *const built_in[] = { "go", "java", "nodejs", "rust", "dotnet", "erlang" };
+	const char *instead = "plain connections of this process; run the service behind a proxy that ends TLS";
+
+	for (unsigned i = 0; i < p->n_libs; i++) {
+		if (hides_bytes(p->libs[i])) {
+			row(o, WITHOUT, "TLS", instead, "%s is loaded: connections that it encrypts can't be read yet", p->libs[i]);
+			return;
+		}
+	}
+	for (size_t i = 0; p->language && i < sizeof(built_in) / sizeof(*built_in); i++)
+		if (strcmp(p->language, built_in[i]) == 0)
+			row(o, WITHOUT, "TLS", instead, "%s has TLS of its own: connections that it encrypts can't be read yet",
+			    p->language);
+}
+
+static void show_visible(const struct options *o, const struct process_info *p, enum kernel_backend backend)
+{
+	bool by_syscall = backend == KERNEL_BACKEND_SYSCALL || backend == KERNEL_BACKEND_TRACEPOINT;
+	char names[512] = "";
+
+	for (size_t i = 0; protocol_table[i]; i++) {
+		size_t used = strlen(names);
+
+		snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "",
+			 protocol_table[i]->title ? protocol_table[i]->title : protocol_table[i]->name);
+	}
+	row(o, backend == KERNEL_BACKEND_AUTO ? BAD : GOOD, "plain sockets", NULL, "%s", names);
+	show_tls(o, p);
+	if (p->uses_io_uring)
+		row(o, by_syscall ? WITHOUT : GOOD, "io_uring",
+		    by_syscall ? "what the process reads and writes by ordinary system calls" : NULL, "in use%s",
+		    by_syscall ? ": the back end of this kernel does not see it" : "");
+	if (p->is_32bit)
+		row(o, by_syscall ? WITHOUT : GOOD, "32-bit program", NULL, "%s",
+		    by_syscall ? "its system calls are counted, not decoded" : "seen like any other");
+	if (p->other_netns)
+		row(o, GOOD, "network namespace", NULL, "another one than weft's: seen all the same");
+	for (unsigned i = 0; i < p->n_libs; i++)
+		if (!hides_bytes(p->libs[i]))
+			row(o, GOOD, "library", NULL, "%s", p->libs[i]);
+	if (p->opaque)
+		row(o, WITHOUT, "privileges", "names from what everybody may read",
+		    "its environment, executable, descriptors or libraries can't be read: run as root");
+}
+
+static int show_process(const struct options *o, enum kernel_backend backend)
+{
+	struct process_info p;
+	char title[64];
+	int err = process_info__read(o->doctor_pid, NULL, true, &p);
+
+	if (err) {
+		fflush(stdout);
+		if (err == -ESRCH)
+			log_error("no process %d", o->doctor_pid);
+		else
+			log_error("process %d can't be read: %s", o->doctor_pid, strerror(-err));
+		return err;
+	}
+	snprintf(title, sizeof(title), "Process %d (%s)", p.pid, p.comm);
+	heading(o, title);
+	show_identity(o, &p);
+	show_ports(o, &p);
+	heading(o, "What weft sees of it");
+	show_visible(o, &p, backend);
+	process_info__free(&p);
+	return 0;
+}
+
+int doctor__run(const struct options *o)
+{
+	struct kernel_feature *rows = calloc(FEATURES_MAX, sizeof(*rows));
+
+	if (!rows) {
+		log_error("out of memory");
+		return EXIT_IMPOSSIBLE;
+	}
+	size_t n = kernel__features(rows, FEATURES_MAX);
+
+	if (n > FEATURES_MAX)
+		n = FEATURES_MAX;
+	bool possible = show_features(o, rows, n);
+	enum kernel_backend backend = choose_backend(o, rows, n);
+
+	possible &= show_privileges(o);
+	show_cgroups(o);
+	heading(o, "What weft uses here");
+	if (backend != KERNEL_BACKEND_AUTO)
+		row(o, GOOD, "back end", NULL, "%s", kernel__backend_name(backend));
+	else
+		row(o, BAD, "back end", "weft replay FILE: a recorded file or a packet capture", "%s: sockets can't be watched here",
+		    o->backend == KERNEL_BACKEND_AUTO ? "none" : kernel__backend_name(o->backend));
+	possible &= backend != KERNEL_BACKEND_AUTO;
+	free(rows);
+	int err = o->doctor_pid ? show_process(o, backend) : 0;
+
+	return possible && !err ? EXIT_DONE : EXIT_IMPOSSIBLE;
+}

@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The live run: select, attach, read the ring, describe processes as they are first seen, write policies back, record, end.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../lib/clock.h"
+#include "../lib/log.h"
+#include "../source/source.h"
+#include "live_processes.h"
+#include "pipeline.h"
+#include "run.h"
+
+#define READ_MAX 8192           /* records a poll */
+#define TICK_NS (50ull * 1000 * 1000)
+#define SECOND_NS 1000000000ull
+#define DRAIN_MS 2000           /* for what is left in the ring at the end */
+#define CLOCK_STEP_NS 1000000   /* a smaller change of the real time is not worth a record */
+
+/* Capture until a connection's protocol is known. */
+static const struct weft_policy initial_policy = {
+	.call_cap = { 4096, 4096 }, .turn_cap = { 8192, 8192 }, .tail = { WEFT_TAIL_MAX, WEFT_TAIL_MAX },
+};
+
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int sig)
+{
+	(void)sig;
+	stopped = 1;
+}
+
+struct live {
+	const struct options *o;
+	struct kernel *kernel;
+	struct source *ring;
+	struct pipeline *pipeline;
+	struct recorder *recorder;
+	bool record_failed;
+	struct live_processes *processes;
+	struct weft_policy_entry policies[WEFT_POLICY_BATCH];
+	size_t n_policies;
+	int64_t clock;
+	uint64_t ticked, second;
+};
+
+static void flush_policies(struct live *l)
+{
+	if (l->n_policies)
+		(void)kernel__set_policies(l->kernel, l->policies, l->n_policies);
+	l->n_policies = 0;
+}
+
+static void policy(void *ctx, const struct conn *c, const struct weft_policy *policy)
+{
+	struct live *l = ctx;
+
+	if (l->n_policies == WEFT_POLICY_BATCH)
+		flush_policies(l);
+	l->policies[l->n_policies++] =
+		(struct weft_policy_entry){ .sock = c->open.sock, .conn = c->id, .policy = *policy };
+}
+
+static void forget(void *ctx, uint64_t sock, uint64_t conn)
+{
+	struct live *l = ctx;
+
+	(void)kernel__forget_conn(l->kernel, sock, conn);
+}
+
+/* Into the recording and the pipeline. */
+static void pass(void *ctx, const struct weft_event *ev)
+{
+	struct live *l = ctx;
+
+	if (l->recorder && !l->record_failed && recorder__write(l->recorder, ev) < 0)
+		l->record_failed = true;
+	pipeline__event(l->pipeline, ev);
+}
+
+static void on_event(void *ctx, const struct weft_event *ev)
+{
+	struct live *l = ctx;
+
+	live_processes__before(l->processes, ev);
+	pass(l, ev);
+	live_processes__after(l->processes, ev);
+}
+
+static void refresh_clock(struct live *l)
+{
+	int64_t clock = clock__realtime_minus_boottime();
+	int64_t step = clock - l->clock;
+
+	if (l->clock && step < CLOCK_STEP_NS && step > -CLOCK_STEP_NS)
+		return;
+	l->clock = clock;
+	struct record_clock r = {
+		.h = { .size = sizeof(r), .kind = RECORD_CLOCK, .ts = clock__boottime() },
+		.realtime_minus_boottime = clock,
+	};
+
+	pass(l, &r.h);
+}
+
+static void record_stats(struct live *l)
+{
+	struct kernel_stats *s = calloc(1, sizeof(*s));
+	struct record_stats r = { .h = { .size = sizeof(r), .kind = RECORD_STATS, .ts = clock__boottime() } };
+
+	if (s && l->recorder && kernel__stats(l->kernel, s) == 0) {
+		memcpy(r.drops, s->drops, sizeof(r.drops));
+		r.recursion_misses = s->recursion_misses;
+		pass(l, &r.h);
+	}
+	free(s);
+}
+
+/* False: the run shall end. */
+static bool tick(struct live *l, uint64_t now)
+{
+	if (now < l->ticked + TICK_NS)
+		return true;
+	l->ticked = now;
+	if (now >= l->second + SECOND_NS) {
+		l->second = now;
+		refresh_clock(l);
+		record_stats(l);
+	}
+	return pipeline__tick(l->pipeline, now);
+}
+
+/* How long to sleep after a poll that returned n records: short while there is traffic, longer when idle. */
+static unsigned pause_ms(int n, unsigned *idle)
+{
+	if (n >= READ_MAX)
+		return 0;
+	*idle = n ? 0 : *idle + 1;
+	return *idle < 20 ? 5 : *idle < 120 ? 20 : 50;
+}
+
+static void loop(struct live *l)
+{
+	uint64_t began = clock__boottime();
+	unsigned idle = 0;
+
+	while (!stopped) {
+		int n = source__poll(l->ring, on_event, l, READ_MAX);
+		uint64_t now = clock__boottime();
+
+		flush_policies(l);
+		if (n < 0) {
+			log_error("%s", l->ring->error);
+			return;
+		}
+		if (!tick(l, now))
+			return;
+		if (l->o->duration_ns && now - began >= l->o->duration_ns)
+			return;
+		if (live_processes__none_left(l->processes)) {
+			log_info("the last traced process ended");
+			return;
+		}
+		unsigned ms = pause_ms(n, &idle);
+
+		if (ms)
+			clock__sleep_ms(ms);
+	}
+}
+
+/* Nothing new is made from here on; what is in the ring is read. */
+static void drain(struct live *l)
+{
+	uint64_t until = clock__boottime() + (uint64_t)DRAIN_MS * 1000000;
+
+	kernel__detach(l->kernel);
+	while (source__poll(l->ring, on_event, l, READ_MAX) > 0 && clock__boottime() < until)
+		;
+}
+
+static void print_kernel_time(const struct kernel_stats *s)
+{
+	if (!s->run_ns_known)
+		return;
+	uint64_t runs = 0;
+
+	for (size_t i = 0; i < s->n_progs; i++)
+		runs += s->progs[i].run_count;
+	log_info("kernel time in our programs: %.1f ms in %llu runs", (double)s->run_ns / 1e6, (unsigned long long)runs);
+	for (size_t i = 0; i < s->n_progs; i++)
+		if (s->progs[i].run_count)
+			log_debug("  %-24s %10llu runs %8.0f ns each", s->progs[i].name,
+				  (unsigned long long)s->progs[i].run_count,
+				  (double)s->progs[i].run_ns / (double)s->progs[i].run_count);
+}
+
+static int finish(struct live *l)
+{
+	struct outcome out;
+	struct kernel_stats *s = calloc(1, sizeof(*s));
+	uint64_t made = 0;
+
+	drain(l);
+	record_stats(l);
+	uint64_t received = l->ring->received;
+
+	pipeline__finish(l->pipeline, &out);
+	l->pipeline = NULL;
+	if (s && kernel__stats(l->kernel, s) == 0) {
+		for (int i = 0; i < WEFT_EV_KERNEL_MAX; i++)
+			made += s->made[i];
+		memcpy(out.kernel_drops, s->drops, sizeof(out.kernel_drops));
+		out.recursion_misses = s->recursion_misses;
+		out.not_read = made > received ? made - received : 0;
+	}
+	int status = summary__print(&out);
+
+	if (s)
+		print_kernel_time(s);
+	free(s);
+	int err = l->recorder ? recorder__close(l->recorder) : 0;
+
+	l->recorder = NULL;
+	if (err < 0 || l->record_failed) {
+		log_error("the recording %s is not whole: %s", l->o->record_path, strerror(err < 0 ? -err : EIO));
+		status = EXIT_LOST;
+	}
+	return status;
+}
+
+static int start(struct live *l, char *why, size_t why_len)
+{
+	const struct options *o = l->o;
+	struct kernel_config cfg = {
+		.backend = o->backend, .ring_bytes = o->ring_bytes, .max_conns = o->max_conns, .initial = initial_policy,
+		.verbose = o->verbose > 1, .stats = true,
+	};
+	struct pipeline_hooks hooks = { .ctx = l, .policy = policy, .forget = forget };
+	int status;
+
+	if (o->record_path && !(l->recorder = recorder__open(o->record_path, why, why_len)))
+		return EXIT_IMPOSSIBLE;
+	l->pipeline = pipeline__new(o, &hooks, &status, why, why_len);
+	if (!l->pipeline)
+		return status;
+	if (kernel__open(&cfg, &l->kernel, why, why_len) < 0)
+		return EXIT_IMPOSSIBLE;
+	l->ring = source__ring(kernel__ring_fd(l->kernel), why, why_len);
+	if (!l->ring)
+		return EXIT_IMPOSSIBLE;
+	refresh_clock(l);
+	l->processes = live_processes__new(o, l->kernel, pass, l);
+	if (!l->processes) {
+		snprintf(why, why_len, "out of memory");
+		return EXIT_IMPOSSIBLE;
+	}
+	return live_processes__select(l->processes, why, why_len);
+}
+
+static void catch_signals(void)
+{
+	struct sigaction sa = { .sa_handler = on_signal };
+
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGHUP, &sa, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+int live__run(const struct options *o)
+{
+	struct live l = { .o = o };
+	char why[512] = "";
+
+	catch_signals();
+	int status = start(&l, why, sizeof(why));
+
+	if (status != EXIT_DONE) {
+		struct outcome out;
+
+		log_error("%s", why);
+		if (l.pipeline)
+			pipeline__finish(l.pipeline, &out);
+		if (l.recorder)
+			(void)recorder__close(l.recorder);
+	} else {
+		log_info("tracing %zu process%s (%s back end); Ctrl-C ends", live_processes__count(l.processes),
+			 live_processes__count(l.processes) == 1 ? "" : "es",
+			 kernel__backend_name(kernel__backend(l.kernel)));
+		loop(&l);
+		status = finish(&l);
+	}
+	live_processes__free(l.processes);
+	source__close(l.ring);
+	kernel__close(l.kernel);
+	return status;
+}

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "live_processes.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../lib/log.h"
+#include "../lib/table.h"
+#include "../source/record.h"
+
+struct traced {
+	uint32_t pid, ppid;
+	bool described;
+	char comm[WEFT_COMM_LEN];
+};
+
+struct live_processes {
+	const struct options *o;
+	struct kernel *kernel;
+	source_handler pass;
+	void *ctx;
+	struct table by_pid; /* struct traced */
+	bool open_ended;     /* a selector can bring processes that are not descendants of the present ones */
+	bool warned_uring;
+};
+
+struct live_processes *live_processes__new(const struct options *o, struct kernel *k, source_handler pass, void *ctx)
+{
+	struct live_processes *lp = calloc(1, sizeof(*lp));
+
+	if (!lp)
+		return NULL;
+	lp->o = o;
+	lp->kernel = k;
+	lp->pass = pass;
+	lp->ctx = ctx;
+	return lp;
+}
+
+static struct traced *add(struct live_processes *lp, uint32_t pid, uint32_t ppid)
+{
+	struct traced *t = table__get(&lp->by_pid, pid);
+
+	if (!t) {
+		t = calloc(1, sizeof(*t));
+		if (!t || !table__put(&lp->by_pid, pid, t)) {
+			free(t);
+			return NULL;
+		}
+	}
+	*t = (struct traced){ .pid = pid, .ppid = ppid };
+	return t;
+}
+
+static void send(struct live_processes *lp, const struct process_info *info)
+{
+	char *text;
+	size_t len;
+	unsigned n;
+
+	if (process_info__resource(info, WEFT_VERSION, &text, &len, &n) < 0)
+		return;
+	size_t size = (sizeof(struct record_process) + len + 7) & ~(size_t)7;
+	struct record_process *r = calloc(1, size);
+
+	if (r) {
+		r->h = (struct weft_event){ .size = (uint32_t)size, .kind = RECORD_PROCESS, .pid = (uint32_t)info->pid };
+		r->start_time = info->start_time_ns;
+		r->n = n;
+		r->len = (uint32_t)len;
+		memcpy(r->text, text, len);
+		lp->pass(lp->ctx, &r->h);
+		free(r);
+	}
+	free(text);
+}
+
+/* It ended before it could be asked: what the kernel said of it has to do. */
+static void send_by_comm(struct live_processes *lp, const struct traced *t)
+{
+	struct process_info info = { .pid = (pid_t)t->pid, .ppid = (pid_t)t->ppid };
+	char comm[WEFT_COMM_LEN + 1];
+
+	snprintf(comm, sizeof(comm), "%.*s", WEFT_COMM_LEN, t->comm[0] ? t->comm : "unknown_service");
+	info.service = comm;
+	info.service_source = "exe";
+	info.comm = comm;
+	send(lp, &info);
+}
+
+static void describe(struct live_processes *lp, struct traced *t)
+{
+	struct process_info info;
+
+	t->described = true;
+	if (process_info__read((pid_t)t->pid, lp->o->service_name, false, &info) == 0) {
+		log_debug("pid %u is %s (%s)", t->pid, info.service, info.service_source);
+		send(lp, &info);
+		process_info__free(&info);
+	} else {
+		send_by_comm(lp, t);
+	}
+}
+
+static void warn_uring(struct live_processes *lp, const struct weft_proc *p)
+{
+	log_warn("pid %u (%.*s) uses io_uring, which the %s back end can't see: its spans will be missing", p->h.pid,
+		 WEFT_COMM_LEN, p->comm, kernel__backend_name(kernel__backend(lp->kernel)));
+}
+
+void live_processes__before(struct live_processes *lp, const struct weft_event *ev)
+{
+	const struct weft_proc *p = (const struct weft_proc *)ev;
+	struct traced *t;
+
+	switch (ev->kind) {
+	case WEFT_EV_FORK:
+	case WEFT_EV_SELECT:
+	case WEFT_EV_EXEC:
+		t = add(lp, ev->pid, p->ppid);
+		if (t)
+			memcpy(t->comm, p->comm, sizeof(t->comm));
+		return;
+	case WEFT_EV_IOURING:
+		warn_uring(lp, p);
+		return;
+	case WEFT_EV_EXIT:
+		return;
+	}
+	if (!ev->pid)
+		return;
+	t = table__get(&lp->by_pid, ev->pid);
+	if (!t)
+		t = add(lp, ev->pid, 0);
+	if (t && !t->described)
+		describe(lp, t);
+}
+
+void live_processes__after(struct live_processes *lp, const struct weft_event *ev)
+{
+	if (ev->kind == WEFT_EV_EXIT)
+		free(table__take(&lp->by_pid, ev->pid));
+}
+
+size_t live_processes__count(const struct live_processes *lp)
+{
+	return lp->by_pid.used;
+}
+
+bool live_processes__none_left(const struct live_processes *lp)
+{
+	return !lp->open_ended && !lp->by_pid.used;
+}
+
+static int select_cgroups(struct live_processes *lp, char *why, size_t why_len)
+{
+	for (size_t i = 0; i < lp->o->n_selectors; i++) {
+		const struct selector *s = &lp->o->selectors[i];
+
+		if (s->kind != SELECT_CGROUP)
+			continue;
+		int fd = targets__open_cgroup(s->text, why, why_len);
+
+		if (fd < 0)
+			return fd;
+		int err = kernel__select_cgroup(lp->kernel, fd);
+
+		close(fd);
+		if (err < 0) {
+			snprintf(why, why_len, "can't select cgroup %s: %s", s->text,
+				 err == -ENOSPC ? "too many cgroups" : strerror(-err));
+			return err;
+		}
+		lp->open_ended = true;
+	}
+	return 0;
+}
+
+static int select_pids(struct live_processes *lp, char *why, size_t why_len)
+{
+	pid_t *pids = NULL;
+	size_t n = 0;
+	int err = targets__resolve(lp->o->selectors, lp->o->n_selectors, lp->o->service_name, getpid(), &pids, &n, why,
+				   why_len);
+
+	for (size_t i = 0; err == 0 && i < n; i++)
+		if (!table__get(&lp->by_pid, (uint64_t)pids[i]) && kernel__select_pid(lp->kernel, pids[i]) == 0)
+			add(lp, (uint32_t)pids[i], 0);
+	free(pids);
+	return err;
+}
+
+int live_processes__select(struct live_processes *lp, char *why, size_t why_len)
+{
+	char again[256];
+
+	/* Cgroups first: whoever enters one while the list is being read is caught by an event. */
+	if (select_cgroups(lp, why, why_len) < 0 || select_pids(lp, why, why_len) < 0)
+		return EXIT_IMPOSSIBLE;
+	/* Children that were born while their parent was not yet under the filter. */
+	(void)select_pids(lp, again, sizeof(again));
+	return EXIT_DONE;
+}
+
+static void free_one(void *ctx, uint64_t key, void *value)
+{
+	(void)ctx;
+	(void)key;
+	free(value);
+}
+
+void live_processes__free(struct live_processes *lp)
+{
+	if (!lp)
+		return;
+	table__each(&lp->by_pid, free_one, NULL);
+	table__free(&lp->by_pid);
+	free(lp);
+}

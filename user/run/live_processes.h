@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The traced processes of a live run: selected at the start, followed by events, described when they are first seen to use
+ * a socket (not earlier: between fork and exec a process looks like its parent).
+ */
+#ifndef WEFT_LIVE_PROCESSES_H
+#define WEFT_LIVE_PROCESSES_H
+
+#include "../cli/opts.h"
+#include "../source/source.h"
+
+struct live_processes;
+
+/* `pass` takes the RECORD_PROCESS records that are made here. */
+struct live_processes *live_processes__new(const struct options *o, struct kernel *k, source_handler pass, void *ctx);
+/* Put everything that the selectors mean under the filter. An exit status; a line in `why` unless EXIT_DONE. */
+int live_processes__select(struct live_processes *lp, char *why, size_t why_len);
+/* To be called around each event's way into the pipeline. */
+void live_processes__before(struct live_processes *lp, const struct weft_event *ev);
+void live_processes__after(struct live_processes *lp, const struct weft_event *ev);
+size_t live_processes__count(const struct live_processes *lp);
+/* All have ended, and no selector can bring another. */
+bool live_processes__none_left(const struct live_processes *lp);
+void live_processes__free(struct live_processes *lp);
+
+#endif

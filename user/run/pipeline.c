@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "pipeline.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../lib/log.h"
+#include "../proto/engine.h"
+#include "../span/processes.h"
+#include "../trace/trace.h"
+#include "../view/view.h"
+
+#define FLUSH_MS 5000           /* for the exporter, at the end */
+#define TREE_LINES_PER_SECOND 60
+
+struct pipeline {
+	const struct options *o;
+	struct pipeline_hooks hooks;
+	struct balance books;
+	struct processes *processes;
+	struct tracer *tracer;
+	struct engine *engine;
+	struct conns *conns;
+	struct view *view;
+	struct export_queue *exporter;
+	uint64_t now;              /* the latest event or tick */
+	uint64_t traces, spans;    /* given to the sinks */
+	int view_error;
+	uint64_t drops[WEFT_DROP_MAX]; /* told by a recorded file */
+	uint64_t recursion_misses;
+};
+
+static void to_sinks(void *ctx, struct trace *t)
+{
+	struct pipeline *p = ctx;
+
+	p->traces++;
+	p->spans += t->n;
+	if (p->view)
+		view__trace(p->view, t);
+	if (p->exporter)
+		export_queue__put(p->exporter, t);
+}
+
+static struct view *make_view(const struct options *o)
+{
+	struct view_config cfg = {
+		.out = stdout, .color = o->color, .columns = o->columns, .live = o->command == CMD_TRACE,
+		.max_lines_per_second = o->command == CMD_TRACE ? TREE_LINES_PER_SECOND : 0,
+	};
+
+	switch (o->output) {
+	case OUTPUT_TREE:
+		return view__tree(&cfg);
+	case OUTPUT_JSON:
+		return view__json(&cfg);
+	case OUTPUT_OTLP_JSON:
+		return view__otlp_json(&cfg);
+	case OUTPUT_NONE:
+		break;
+	}
+	return NULL;
+}
+
+static const char *environment(const char *name)
+{
+	return getenv(name);
+}
+
+static int start_exporter(struct pipeline *p, char *why, size_t why_len)
+{
+	struct exporter_config cfg = { .endpoint = p->o->otlp_endpoint, .env = environment, .version = WEFT_VERSION };
+
+	return export_queue__start(&cfg, &p->exporter, why, why_len);
+}
+
+static bool wire(struct pipeline *p)
+{
+	struct tracer_config tc = {
+		.span = { .raw_queries = p->o->raw_queries },
+		.books = &p->books,
+		.sinks = { { to_sinks, p } },
+	};
+	struct policy_sink policy = { p->hooks.ctx, p->hooks.policy };
+
+	p->processes = tc.processes = processes__new();
+	if (!p->processes)
+		return false;
+	p->tracer = tracer__new(&tc);
+	if (!p->tracer)
+		return false;
+	struct exchange_sink exchanges = tracer__exchange_sink(p->tracer);
+
+	p->engine = engine__new(p->o->protocols, &exchanges, &policy, &p->books);
+	if (!p->engine)
+		return false;
+	struct conn_sink cs = engine__conn_sink(p->engine);
+
+	p->conns = conns__new(p->o->max_conns, &cs, &p->books);
+	return p->conns;
+}
+
+static void release(struct pipeline *p)
+{
+	conns__free(p->conns, p->now);
+	engine__free(p->engine);
+	tracer__free(p->tracer);
+	processes__free(p->processes);
+	free(p);
+}
+
+struct pipeline *pipeline__new(const struct options *o, const struct pipeline_hooks *hooks, int *status, char *why,
+			       size_t why_len)
+{
+	struct pipeline *p = calloc(1, sizeof(*p));
+
+	*status = EXIT_IMPOSSIBLE;
+	snprintf(why, why_len, "out of memory");
+	if (!p)
+		return NULL;
+	p->o = o;
+	if (hooks)
+		p->hooks = *hooks;
+	if (!wire(p)) {
+		release(p);
+		return NULL;
+	}
+	if (start_exporter(p, why, why_len) < 0) {
+		*status = EXIT_USAGE;
+		release(p);
+		return NULL;
+	}
+	p->view = make_view(o);
+	return p;
+}
+
+static void process_gone(struct pipeline *p, const struct weft_event *ev)
+{
+	if (p->hooks.forget)
+		conns__process_exit(p->conns, ev->pid, ev->ts, p->hooks.forget, p->hooks.ctx);
+	tracer__process_exit(p->tracer, ev->pid);
+	processes__exit(p->processes, ev->pid, ev->ts);
+}
+
+static void stats(struct pipeline *p, const struct record_stats *s)
+{
+	memcpy(p->drops, s->drops, sizeof(p->drops));
+	p->recursion_misses = s->recursion_misses;
+}
+
+void pipeline__event(void *pipeline, const struct weft_event *ev)
+{
+	struct pipeline *p = pipeline;
+
+	switch ((int)ev->kind) {
+	case RECORD_CLOCK:
+		tracer__set_clock(p->tracer, ((const struct record_clock *)ev)->realtime_minus_boottime);
+		return;
+	case RECORD_PROCESS:
+		processes__described(p->processes, (const struct record_process *)ev);
+		return;
+	case RECORD_STATS:
+		stats(p, (const struct record_stats *)ev);
+		return;
+	}
+	if (ev->ts > p->now)
+		p->now = ev->ts;
+	balance__receive(&p->books, ev->kind != WEFT_EV_DATA);
+	if (ev->kind >= WEFT_EV_OPEN && ev->kind <= WEFT_EV_CLOSE)
+		conns__event(p->conns, ev);
+	else if (ev->kind == WEFT_EV_CONNECT)
+		tracer__connect(p->tracer, (const struct weft_connect *)ev);
+	else if (ev->kind == WEFT_EV_EXIT)
+		process_gone(p, ev);
+}
+
+bool pipeline__tick(struct pipeline *p, uint64_t now)
+{
+	if (now > p->now)
+		p->now = now;
+	conns__tick(p->conns, p->now);
+	tracer__tick(p->tracer, p->now);
+	processes__tick(p->processes, p->now);
+	if (p->view && !p->view_error)
+		p->view_error = view__tick(p->view, p->now);
+	return !p->view_error && (!p->o->max_spans || p->spans < p->o->max_spans);
+}
+
+void pipeline__finish(struct pipeline *p, struct outcome *out)
+{
+	*out = (struct outcome){ .exporting = p->exporter, .recursion_misses = p->recursion_misses };
+	engine__stop(p->engine);
+	conns__free(p->conns, p->now);
+	p->conns = NULL;
+	tracer__flush(p->tracer);
+	if (p->view) {
+		int err = view__close(p->view);
+
+		p->view_error = p->view_error ? p->view_error : err;
+	}
+	if (p->exporter)
+		export_queue__finish(p->exporter, FLUSH_MS, &out->exported);
+	out->books = p->books;
+	out->traces = p->traces;
+	out->view_error = p->view_error;
+	memcpy(out->kernel_drops, p->drops, sizeof(p->drops));
+	release(p);
+}
