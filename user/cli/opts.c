@@ -451,12 +451,24 @@ static int show(struct parse *p, int key)
 	return ECANCELED;
 }
 
-static const struct argp_option *find_option(const char *name, size_t n, bool exact)
+/* The option that a long name, maybe shortened, means; *several if it could be more than one. */
+static const struct argp_option *find_option(const char *name, size_t n, bool *several)
 {
-	for (const struct argp_option *opt = known; opt->name || opt->doc; opt++)
-		if (opt->name && strncmp(opt->name, name, n) == 0 && (!exact || !opt->name[n]))
+	const struct argp_option *found = NULL;
+
+	*several = false;
+	for (const struct argp_option *opt = known; opt->name || opt->doc; opt++) {
+		if (!opt->name || (opt->flags & OPTION_ALIAS) || strncmp(opt->name, name, n) != 0)
+			continue;
+		if (!opt->name[n]) {
+			*several = false;
 			return opt;
-	return NULL;
+		}
+		*several |= found != NULL;
+		if (!found)
+			found = opt;
+	}
+	return found;
 }
 
 /*
@@ -471,17 +483,17 @@ static void explain(struct parse *p, const struct argp_state *state)
 		word = state->argv[state->next];
 	if (strncmp(word, "--", 2) == 0) {
 		size_t n = strcspn(word + 2, "=");
-		const struct argp_option *exact = find_option(word + 2, n, true);
-		const struct argp_option *opt = exact ? exact : find_option(word + 2, n, false);
+		bool several;
+		const struct argp_option *opt = find_option(word + 2, n, &several);
 
-		if (opt && opt->arg && !word[2 + n])
-			wrong(p, "--%s needs a value: --%s=%s", opt->name, opt->name, opt->arg);
-		else if (opt && !opt->arg && word[2 + n])
-			wrong(p, "--%s takes no value", opt->name);
-		else if (opt)
-			wrong(p, "'%s' could be several options; write it out (see weft --help)", word);
-		else
+		if (!opt)
 			wrong(p, "unknown option '%s' (see weft --help)", word);
+		else if (several)
+			wrong(p, "'%s' could be several options; write it out (see weft --help)", word);
+		else if (opt->arg)
+			wrong(p, "--%s needs a value: --%s=%s", opt->name, opt->name, opt->arg);
+		else
+			wrong(p, "--%s takes no value", opt->name);
 		return;
 	}
 	for (const char *letter = word + 1; *word == '-' && *letter; letter++) {

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "feed.h"
+
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../user/trace/trace.h"
+
+#define MS 1000000ull
+#define START (1000 * MS)
+
+static void collect(void *ctx, struct trace *t)
+{
+	struct feed *f = ctx;
+
+	cr_assert(f->n_traces < FEED_SPANS && f->n_spans + t->n <= FEED_SPANS);
+	f->traces[f->n_traces++] = trace__ref(t);
+	for (unsigned i = 0; i < t->n; i++)
+		f->spans[f->n_spans++] = t->spans[i];
+}
+
+struct feed *feed__new(void)
+{
+	struct feed *f = calloc(1, sizeof(*f));
+
+	cr_assert(f);
+	f->now = START;
+	f->processes = processes__new();
+
+	struct tracer_config cfg = { .processes = f->processes, .books = &f->books, .sinks = { { collect, f } } };
+
+	f->tracer = tracer__new(&cfg);
+	struct exchange_sink xs = tracer__exchange_sink(f->tracer);
+	struct policy_sink ps = { 0 };
+
+	f->engine = engine__new(UINT64_MAX, &xs, &ps, &f->books);
+	struct conn_sink cs = engine__conn_sink(f->engine);
+
+	f->all = conns__new(FEED_CONNS, &cs, &f->books);
+	return f;
+}
+
+void feed__finish(struct feed *f)
+{
+	engine__stop(f->engine);
+	conns__free(f->all, f->now);
+	f->all = NULL;
+	tracer__flush(f->tracer);
+}
+
+void feed__free(struct feed *f)
+{
+	if (f->all)
+		feed__finish(f);
+	cr_expect(balance__exact(&f->books), "the books add up");
+	cr_expect(f->books.pending == 0, "%lu events are still pending", (unsigned long)f->books.pending);
+	cr_expect(f->books.spans == f->n_spans, "every span made was released");
+	for (unsigned i = 0; i < f->n_traces; i++)
+		trace__unref(f->traces[i]);
+	tracer__free(f->tracer);
+	engine__free(f->engine);
+	processes__free(f->processes);
+	free(f);
+}
+
+static void deliver(struct feed *f, struct weft_event *ev, uint8_t kind, uint32_t size, unsigned id, uint32_t pid,
+		 uint32_t tid)
+{
+	*ev = (struct weft_event){
+		.size = (size + 7) & ~7u, .kind = kind, .flags = ev->flags, .ts = f->now, .pid = pid, .tid = tid,
+		.conn = id + 1000,
+	};
+	balance__receive(&f->books, kind != WEFT_EV_DATA);
+	conns__event(f->all, ev);
+	f->now += MS;
+	conns__tick(f->all, f->now);
+	tracer__tick(f->tracer, f->now);
+}
+
+void feed__process(struct feed *f, uint32_t pid, const char *service)
+{
+	struct {
+		struct record_process r;
+		char text[64];
+	} p = { 0 };
+	size_t key = sizeof("service.name");
+
+	p.r.h = (struct weft_event){ .size = sizeof(p), .kind = RECORD_PROCESS, .pid = pid };
+	p.r.n = 1;
+	p.r.len = (uint32_t)(key + strlen(service) + 1);
+	memcpy(p.r.text, "service.name", key);
+	strcpy(p.r.text + key, service);
+	processes__described(f->processes, &p.r);
+}
+
+static void open_conn(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint16_t local, uint16_t remote,
+		      enum weft_role role)
+{
+	struct weft_open o = {
+		.local = { .port = local, .family = AF_INET }, .remote = { .port = remote, .family = AF_INET },
+		.sock = id + 1, .netns = 1, .role = (uint8_t)role, .start_ts = role == WEFT_ROLE_CLIENT ? f->now : 0,
+	};
+	uint32_t ip = htonl(INADDR_LOOPBACK);
+
+	memcpy(o.local.ip, &ip, 4);
+	memcpy(o.remote.ip, &ip, 4);
+	o.h.flags = WEFT_F_POS | (role == WEFT_ROLE_UNKNOWN ? WEFT_F_PREOPEN : 0);
+	/* One position per direction of the pair, close to the wrap so that every test passes it. */
+	uint32_t base = 0xffffff00u + (uint32_t)(local < remote ? local : remote) % 16;
+	bool client = role == WEFT_ROLE_CLIENT || (role == WEFT_ROLE_UNKNOWN && local > remote);
+
+	f->conns[id].pos[client ? WEFT_OUT : WEFT_IN] = base;
+	f->conns[id].pos[client ? WEFT_IN : WEFT_OUT] = base + 7;
+	memcpy(o.pos, f->conns[id].pos, sizeof(o.pos));
+	deliver(f, &o.h, WEFT_EV_OPEN, sizeof(o), id, pid, tid);
+}
+
+void feed__connect(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint16_t port, uint16_t server_port)
+{
+	struct weft_connect c = {
+		.h = { .size = sizeof(c), .kind = WEFT_EV_CONNECT, .ts = f->now, .pid = pid, .tid = tid }, .sock = id + 1,
+	};
+
+	balance__receive(&f->books, true);
+	tracer__connect(f->tracer, &c);
+	open_conn(f, id, pid, tid, port, server_port, WEFT_ROLE_CLIENT);
+}
+
+void feed__accept(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint16_t port, uint16_t server_port)
+{
+	open_conn(f, id, pid, tid, server_port, port, WEFT_ROLE_SERVER);
+}
+
+void feed__preopen(struct feed *f, unsigned id, uint32_t pid, uint16_t local, uint16_t remote)
+{
+	open_conn(f, id, pid, pid, local, remote, WEFT_ROLE_UNKNOWN);
+}
+
+void feed__cut(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum weft_dir dir, const char *head,
+	       const char *tail, uint32_t len)
+{
+	size_t n_head = strlen(head), n_tail = strlen(tail);
+	struct weft_data *d = calloc(1, sizeof(*d) + n_head + n_tail + 8);
+
+	d->off = f->conns[id].pos[dir];
+	d->len = len;
+	d->head = (uint16_t)n_head;
+	d->tail = (uint16_t)n_tail;
+	d->dir = dir;
+	memcpy(d->bytes, head, n_head);
+	memcpy(d->bytes + n_head, tail, n_tail);
+	f->conns[id].pos[dir] += len;
+	deliver(f, &d->h, WEFT_EV_DATA, (uint32_t)(sizeof(*d) + n_head + n_tail), id, pid, tid);
+	free(d);
+}
+
+void feed__write(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, const char *bytes)
+{
+	feed__cut(f, id, pid, tid, WEFT_OUT, bytes, "", (uint32_t)strlen(bytes));
+}
+
+void feed__read(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, const char *bytes)
+{
+	feed__cut(f, id, pid, tid, WEFT_IN, bytes, "", (uint32_t)strlen(bytes));
+}
+
+void feed__lose(struct feed *f, unsigned id, enum weft_dir dir, const char *bytes)
+{
+	f->conns[id].pos[dir] += (uint32_t)strlen(bytes);
+	f->now += MS;
+}
+
+void feed__eof(struct feed *f, unsigned id, uint32_t pid, uint32_t tid)
+{
+	struct weft_data d = { .off = f->conns[id].pos[WEFT_IN], .dir = WEFT_IN };
+
+	deliver(f, &d.h, WEFT_EV_EOF, sizeof(d), id, pid, tid);
+}
+
+void feed__close(struct feed *f, unsigned id)
+{
+	struct weft_data d = { 0 };
+
+	deliver(f, &d.h, WEFT_EV_CLOSE, sizeof(d), id, 0, 0);
+}
+
+void feed__wait(struct feed *f, unsigned ms)
+{
+	f->now += ms * MS;
+	conns__tick(f->all, f->now);
+	tracer__tick(f->tracer, f->now);
+}
+
+struct span *feed__span(struct feed *f, enum span_kind kind, const char *key, const char *value)
+{
+	struct span *found = NULL;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < f->n_spans; i++) {
+		const struct attr *a = span__attr(f->spans[i], key);
+
+		if (f->spans[i]->kind != kind || !a || a->type != ATTR_STR || !slice__eq(a->s, slice__cstr(value)))
+			continue;
+		found = f->spans[i];
+		n++;
+	}
+	cr_assert(n == 1, "%u spans of kind %d with %s=%s, expected one", n, kind, key, value);
+	return found;
+}
+
+bool feed__is_root(const struct span *s)
+{
+	static const uint8_t none[8];
+
+	return memcmp(s->parent_id, none, 8) == 0;
+}
+
+bool feed__is_child(const struct span *child, const struct span *parent, const char *source)
+{
+	const struct attr *a = span__attr(child, "weft.parent.source");
+
+	return !memcmp(child->parent_id, parent->span_id, 8) && !memcmp(child->trace_id, parent->trace_id, 16) &&
+	       child->start_ns >= parent->start_ns && a && slice__eq(a->s, slice__cstr(source));
+}

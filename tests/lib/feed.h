@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Made-up events through the real pipeline (conn, proto, span, trace), for tests of causality and of the books: says who
+ * read and wrote what on which thread, and gets the spans back.
+ *
+ * Every call moves time on by one millisecond. Positions follow by themselves; the two ends of a pair have the same ones.
+ */
+#ifndef WEFT_TEST_FEED_H
+#define WEFT_TEST_FEED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../../bpf/event.h"
+#include "../../user/lib/balance.h"
+#include "../../user/span/span.h"
+
+#define FEED_CONNS 256
+#define FEED_SPANS 4096
+
+struct feed_conn {
+	uint32_t pos[2]; /* by enum weft_dir */
+};
+
+struct feed {
+	struct balance books;
+	uint64_t now; /* ns */
+	struct feed_conn conns[FEED_CONNS];
+	struct trace *traces[FEED_SPANS];
+	unsigned n_traces, n_spans;
+	struct span *spans[FEED_SPANS];
+	/* private */
+	struct processes *processes;
+	struct tracer *tracer;
+	struct engine *engine;
+	struct conns *all;
+};
+
+struct feed *feed__new(void);
+/* Checks that the books add up, and frees. */
+void feed__free(struct feed *f);
+/* End of the run: everything is released. */
+void feed__finish(struct feed *f);
+
+void feed__process(struct feed *f, uint32_t pid, const char *service);
+/* A connection from 127.0.0.1:`port` to 127.0.0.1:`server_port`, as its client end or its server end. `id` < FEED_CONNS. */
+void feed__connect(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint16_t port, uint16_t server_port);
+void feed__accept(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint16_t port, uint16_t server_port);
+/* One that was open before; its role is not known. */
+void feed__preopen(struct feed *f, unsigned id, uint32_t pid, uint16_t local, uint16_t remote);
+
+void feed__write(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, const char *bytes);
+void feed__read(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, const char *bytes);
+/* A call of `len` bytes of which only those of `head` and `tail` were copied. */
+void feed__cut(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum weft_dir dir, const char *head,
+	       const char *tail, uint32_t len);
+/* Bytes that passed without an event: the ring was full. */
+void feed__lose(struct feed *f, unsigned id, enum weft_dir dir, const char *bytes);
+void feed__eof(struct feed *f, unsigned id, uint32_t pid, uint32_t tid);
+void feed__close(struct feed *f, unsigned id);
+/* Time passes without events. */
+void feed__wait(struct feed *f, unsigned ms);
+
+/* The only span for which `key` is `value`; NULL (and a failed assertion) if there is none or more than one. */
+struct span *feed__span(struct feed *f, enum span_kind kind, const char *key, const char *value);
+/* Is `parent` the parent of `child`, by this evidence? */
+bool feed__is_child(const struct span *child, const struct span *parent, const char *source);
+bool feed__is_root(const struct span *s);
+
+#endif
