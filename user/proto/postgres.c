@@ -216,7 +216,7 @@ static void resume(struct pg_state *st, struct message *m)
 		return;
 	m->resumed = true;
 	m->key = op->key;
-	pg__of(m)->begun = pg__of(m)->acked = pg__of(m)->rows_seen = true;
+	pg__of(m)->begun = pg__of(m)->acked = pg__of(m)->rows_lost = true;
 }
 
 static ssize_t resync_response(struct pg_state *st, const struct proto_in *in, struct message *m)
@@ -256,10 +256,10 @@ static void describe_answer(const struct pg_message *r, struct facts_db *db)
 {
 	if (!r || r->unknown)
 		return;
-	if (r->rows_known)
-		db->returned_rows = r->rows;
-	if (!r->error)
+	if (!r->error) {
+		db->returned_rows = r->rows_known ? r->rows : -1;
 		return;
+	}
 	db->status_code = r->has_code ? slice__from(r->code, sizeof(r->code)) : db->status_code;
 	db->error_message = r->error_message;
 	/* Class 00 is success, 01 a warning: an ErrorResponse has neither, but a proxy's might. */

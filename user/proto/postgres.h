@@ -127,8 +127,9 @@ struct pg_message {
 	bool bound;          /* request: Parse or Bind is among it */
 	bool acked;          /* response: an answer to Parse or Bind came */
 	bool error, skipped, unknown;
-	bool rows_seen;      /* since the last completion */
+	bool rows_lost;      /* bytes were lost in it: rows can't be counted */
 	bool rows_known;
+	int64_t rows_seen;   /* DataRows since the last completion */
 	unsigned completions;
 	unsigned acks;
 	int64_t rows;

@@ -48,10 +48,10 @@ static void keep_tag(struct pg_message *r, const uint8_t *p, size_t n)
 	static const struct slice select = SLICE("SELECT ");
 	struct slice tag = slice__from((const char *)p + 5, n > 5 ? n - 5 : 0);
 	int64_t rows = 0;
-	bool seen = r->rows_seen;
+	bool seen = r->rows_seen || r->rows_lost;
 
 	r->completions++;
-	r->rows_seen = false;
+	r->rows_seen = 0;
 	if (!slice__starts(tag, select))
 		return;
 	for (size_t i = select.n; i < tag.n && tag.p[i] >= '0' && tag.p[i] <= '9' && rows < INT64_MAX / 20; i++)
@@ -60,6 +60,15 @@ static void keep_tag(struct pg_message *r, const uint8_t *p, size_t n)
 		return;
 	r->rows_known = true;
 	r->rows += rows;
+}
+
+/* PortalSuspended gives no number. */
+static void keep_suspended(struct pg_message *r)
+{
+	r->completions++;
+	r->rows_known = !r->rows_lost;
+	r->rows += r->rows_seen;
+	r->rows_seen = 0;
 }
 
 static ssize_t on_ready(struct pg_state *st, size_t total, struct message *m, enum message_state *what)
@@ -123,6 +132,8 @@ static enum message_state on_completion(struct pg_state *st, const uint8_t *p, s
 		return what; /* of one that was not seen */
 	if (p[0] == 'C')
 		keep_tag(pg__of(m), p, n);
+	else if (p[0] == 's')
+		keep_suspended(pg__of(m));
 	else
 		pg__of(m)->completions++;
 	if (op->kind == PG_OP_EXECUTE && !op->hidden && !pg_ops__is(st, 1, PG_OP_SYNC))
@@ -192,7 +203,7 @@ static ssize_t dispatch_response(struct pg_state *st, const struct proto_in *in,
 		/* After Describe; in a simple query it announces rows. */
 		*what = pg_ops__at(st, 0)->kind == PG_OP_QUERY ? MESSAGE_PARTIAL : on_ack(st, m);
 		break;
-	case 'D': pg__of(m)->rows_seen = true; break;
+	case 'D': pg__of(m)->rows_seen++; break;
 	case 'G': on_copy_in(st); break;
 	default: break;
 	}
