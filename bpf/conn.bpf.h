@@ -78,29 +78,38 @@ static __always_inline void conn__shutdown(struct sock *sk, int how, __u32 pid, 
 		conn__shut(st, WEFT_IN, pid, tid);
 }
 
-/* The state of a socket, made if there is none or if it is another socket's at the same address. */
-static __always_inline struct conn_state *conn__state(struct sock *sk, __u8 bits)
+/* Make a state for a socket that has none. */
+__global int conn__make(__u64 sock, __u64 ino, __u8 bits)
 {
-	__u64 key = (__u64)sk, ino = sock__inode(sk);
-	struct conn_state *st = bpf_map_lookup_elem(&conns, &key);
+	struct sock *sk = (void *)sock;
 	struct settings *s = filter__settings();
 	struct conn_state fresh = {};
 
-	if (st && st->ino == ino)
-		return st;
-	if (st)
-		conn__gone(st);
 	if (!s)
-		return NULL;
-	fresh.sock = key;
+		return -1;
+	fresh.sock = sock;
 	fresh.ino = ino;
 	fresh.family = sock__family(sk);
 	fresh.bits = bits;
 	fresh.turn_dir = 0xff;
 	fresh.policy = s->initial;
-	if (bpf_map_update_elem(&conns, &key, &fresh, BPF_NOEXIST) == -E2BIG)
+	if (bpf_map_update_elem(&conns, &sock, &fresh, BPF_NOEXIST) == -E2BIG)
 		emit__drop(WEFT_DROP_CONN_FULL);
-	/* Not made because another thread was faster: then its state is the right one. */
+	return 0;
+}
+
+/* The state of a socket, made if there is none or if it is another socket's at the same address. */
+static __always_inline struct conn_state *conn__state(__u64 key, __u8 bits)
+{
+	__u64 ino = sock__inode((void *)key);
+	struct conn_state *st = bpf_map_lookup_elem(&conns, &key);
+
+	if (st && st->ino == ino)
+		return st;
+	if (st)
+		conn__gone(st);
+	conn__make(key, ino, bits);
+	/* If it could not be made because another thread was faster, then its state is the right one. */
 	return bpf_map_lookup_elem(&conns, &key);
 }
 
@@ -196,7 +205,7 @@ static __always_inline void conn__connecting(struct conn_state *st, __u32 pid, _
 /* A Unix socket that has just come into being: its bytes can be counted from the first. */
 static __always_inline void conn__born(struct sock *sk, __u8 bits)
 {
-	struct conn_state *st = conn__state(sk, CONN_BORN | bits);
+	struct conn_state *st = conn__state(compat__number(sk), CONN_BORN | bits);
 
 	if (st && !st->conn)
 		st->bits |= CONN_BORN | bits;

@@ -277,7 +277,7 @@ __global int io__done(struct call *c, __s64 ret)
 			c->base = (__u64)v.iov_base;
 		c->n_iov = 0;
 	}
-	st = conn__state((struct sock *)c->sk, 0);
+	st = conn__state(c->sk, 0);
 	if (!st)
 		return 0;
 	st->pid = c->pid;

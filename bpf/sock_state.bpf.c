@@ -11,7 +11,7 @@ static __always_inline void state__connecting(struct sock *sk)
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct conn_state *st;
 	struct filter *f;
-	__u64 key = (__u64)sk;
+	__u64 key = compat__number(sk);
 
 	f = filter__current(task);
 	if (!f)
@@ -19,7 +19,7 @@ static __always_inline void state__connecting(struct sock *sk)
 	st = bpf_map_lookup_elem(&conns, &key);
 	if (st && st->conn) /* connect() again on a socket that was disconnected: another connection */
 		conn__gone(st);
-	st = conn__state(sk, CONN_BORN | CONN_CLIENT);
+	st = conn__state(key, CONN_BORN | CONN_CLIENT);
 	if (!st)
 		return;
 	st->start_ts = bpf_ktime_get_boot_ns();

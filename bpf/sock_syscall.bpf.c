@@ -48,49 +48,60 @@ __global int sys__has_room(struct call *c)
 	return c->n_iov > IO_SEGMENTS;
 }
 
+/* A call and, for sendmmsg and recvmmsg, what its messages share. */
 struct many {
 	struct call c;
 	__u64 at;      /* struct mmsghdr in user memory */
 	__u32 total;   /* bytes of the messages not yet handled */
+	__u32 flags;
 };
+
+/* What is needed of a struct mmsghdr: msg_iov, msg_iovlen; msg_len. */
+static __always_inline int sys__header(struct many *m, __u32 i, __u64 iov[2], __u32 *len)
+{
+	const void *at = (void *)(m->at + i * sizeof(struct mmsghdr));
+
+	if (iov && bpf_probe_read_user(iov, 16, at + __builtin_offsetof(struct mmsghdr, msg_hdr.msg_iov)))
+		return -1;
+	return bpf_probe_read_user(len, sizeof(*len), at + __builtin_offsetof(struct mmsghdr, msg_len));
+}
 
 static long sys__sum(__u32 i, struct many *m)
 {
-	struct mmsghdr h;
+	__u32 len;
 
-	if (bpf_probe_read_user(&h, sizeof(h), (void *)(m->at + i * sizeof(h))))
+	if (sys__header(m, i, NULL, &len))
 		return 1;
-	m->total += h.msg_len;
+	m->total += len;
 	return 0;
 }
 
 static long sys__one_of_many(__u32 i, struct many *m)
 {
-	struct call c = m->c;
-	struct mmsghdr h;
+	__u64 iov[2];
+	__u32 len;
 
-	if (bpf_probe_read_user(&h, sizeof(h), (void *)(m->at + i * sizeof(h))))
+	if (sys__header(m, i, iov, &len))
 		return 1;
-	m->total -= h.msg_len;
-	c.after = m->total;
-	c.base = (__u64)h.msg_hdr.msg_iov;
-	c.n_iov = h.msg_hdr.msg_iovlen;
-	if (!h.msg_len)
-		c.wants = sys__has_room(&c);
-	io__done(&c, h.msg_len);
+	m->total -= len;
+	m->c.after = m->total;
+	m->c.base = iov[0];
+	m->c.n_iov = iov[1];
+	m->c.flags = m->flags;
+	if (!len)
+		m->c.wants = sys__has_room(&m->c);
+	io__done(&m->c, len);
 	return 0;
 }
 
-/* sendmmsg, recvmmsg: one event a message; ret is how many. */
-__subprog int sys__messages(struct call *c, __u64 at, __s64 ret)
+/* One event a message; ret is how many. */
+static __always_inline void sys__messages(struct many *m, __s64 ret)
 {
-	struct many m = { .c = *c, .at = at };
-
-	if (ret <= 0)
-		return 0;
-	bpf_loop(ret, sys__sum, &m, 0);
-	bpf_loop(ret, sys__one_of_many, &m, 0);
-	return 0;
+	m->c.iov_user = 1;
+	m->flags = m->c.flags;
+	m->total = 0;
+	bpf_loop(ret, sys__sum, m, 0);
+	bpf_loop(ret, sys__one_of_many, m, 0);
 }
 
 static __always_inline int sys__spliced(struct sys *s, __u32 fd, int dir)
@@ -102,7 +113,8 @@ static __always_inline int sys__spliced(struct sys *s, __u32 fd, int dir)
 		return 0;
 	sys__call(s, &c, sk, fd, dir);
 	c.flags = WEFT_F_SPLICE | WEFT_F_UNREADABLE;
-	return io__done(&c, s->ret);
+	io__done(&c, s->ret);
+	return 0;
 }
 
 /* sendfile, splice: for every back end. */
@@ -247,18 +259,20 @@ static __always_inline int sys__bytes(struct sys *s, struct sock *sk, int what)
 {
 	__u64 flags = sys__flags(s, what);
 	int dir = sys__dir(what);
-	struct call c = {};
+	struct many m = {};
 
 	if (sys__skipped(dir, flags))
 		return 0;
-	sys__call(s, &c, sk, SYSARG1(s->regs), dir);
+	sys__call(s, &m.c, sk, SYSARG1(s->regs), dir);
 	if (dir == WEFT_IN && (flags & MSG_TRUNC))
-		c.flags = WEFT_F_UNREADABLE; /* TCP: bytes are thrown away, not copied */
+		m.c.flags = WEFT_F_UNREADABLE; /* TCP: bytes are thrown away, not copied */
 	if (what == SYSNO_RECVMMSG || what == SYSNO_SENDMMSG) {
-		c.iov_user = 1;
-		return sys__messages(&c, SYSARG2(s->regs), s->ret);
+		m.at = SYSARG2(s->regs);
+		sys__messages(&m, s->ret);
+	} else if (!sys__where(s, &m.c, what)) {
+		io__done(&m.c, s->ret);
 	}
-	return sys__where(s, &c, what) ? 0 : io__done(&c, s->ret);
+	return 0;
 }
 
 static __always_inline int sys__exit(struct task_struct *task, struct pt_regs *regs, __u64 nr, __s64 ret)

@@ -32,7 +32,8 @@ bool env__bool(const struct exporter_config *cfg, const char *name)
 	return false;
 }
 
-int64_t env__int(const struct exporter_config *cfg, const char *name, int64_t min, int64_t max, int64_t fallback)
+int64_t env__int(const struct exporter_config *cfg, const char *name, int64_t min, int64_t max,
+		 int64_t fallback)
 {
 	const char *value = env__text(cfg, name);
 	char *end;
@@ -43,8 +44,8 @@ int64_t env__int(const struct exporter_config *cfg, const char *name, int64_t mi
 	long long v = strtoll(value, &end, 10);
 
 	if (errno || end == value || *end || v < min || v > max) {
-		log_warn("%s is not a whole number from %lld to %lld: ignored, %lld is used", name, (long long)min,
-			 (long long)max, (long long)fallback);
+		log_warn("%s is not a whole number from %lld to %lld: ignored, %lld is used", name,
+			 (long long)min, (long long)max, (long long)fallback);
 		return fallback;
 	}
 	return v;
@@ -56,10 +57,14 @@ struct otlp_variable {
 };
 
 static const struct otlp_variable variables[] = {
-#define OTLP_VARIABLE(x) { x, "OTEL_EXPORTER_OTLP_TRACES_" x, "OTEL_EXPORTER_OTLP_" x }
-	OTLP_VARIABLE("ENDPOINT"),    OTLP_VARIABLE("PROTOCOL"),   OTLP_VARIABLE("HEADERS"),
-	OTLP_VARIABLE("TIMEOUT"),     OTLP_VARIABLE("COMPRESSION"), OTLP_VARIABLE("CERTIFICATE"),
-	OTLP_VARIABLE("CLIENT_KEY"), OTLP_VARIABLE("CLIENT_CERTIFICATE"),
+#define OTLP_VARIABLE(x)                                                                           \
+	{                                                                                          \
+		x, "OTEL_EXPORTER_OTLP_TRACES_" x, "OTEL_EXPORTER_OTLP_" x                         \
+	}
+	OTLP_VARIABLE("ENDPOINT"),    OTLP_VARIABLE("PROTOCOL"),
+	OTLP_VARIABLE("HEADERS"),     OTLP_VARIABLE("TIMEOUT"),
+	OTLP_VARIABLE("COMPRESSION"), OTLP_VARIABLE("CERTIFICATE"),
+	OTLP_VARIABLE("CLIENT_KEY"),  OTLP_VARIABLE("CLIENT_CERTIFICATE"),
 };
 
 const char *env__otlp(const struct exporter_config *cfg, const char *what, const char **name)
@@ -104,7 +109,9 @@ static bool traces_exporter_allows_otlp(const struct exporter_config *cfg)
 		if (slice__ieq(s, SLICE("none")))
 			none = true;
 		else if (s.n)
-			log_warn("OTEL_TRACES_EXPORTER: weft knows otlp and none, not \"" SLICE_FMT "\": ignored", SLICE_ARG(s));
+			log_warn("OTEL_TRACES_EXPORTER: weft knows otlp and none, not \"" SLICE_FMT
+				 "\": ignored",
+				 SLICE_ARG(s));
 		p += n + (p[n] == ',');
 	}
 	return !none;
@@ -179,7 +186,8 @@ static char *url_text(CURLU *u)
 	return copy;
 }
 
-static int read_endpoint(const struct exporter_config *cfg, struct otlp_settings *s, char *why, size_t why_len)
+static int read_endpoint(const struct exporter_config *cfg, struct otlp_settings *s, char *why,
+			 size_t why_len)
 {
 	const char *name = "--otlp", *text = cfg->endpoint;
 
@@ -190,12 +198,16 @@ static int read_endpoint(const struct exporter_config *cfg, struct otlp_settings
 
 	if (!u)
 		return -ENOMEM;
-	/* Schemes that curl doesn't know ("localhost:4318" has one, by the grammar) are told apart below. */
+	/*
+	 * Schemes that curl doesn't know ("localhost:4318" has one, by the grammar) are told apart
+	 * below.
+	 */
 	CURLUcode code = curl_url_set(u, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME);
 
 	if (code || !is_http(u)) {
 		curl_url_cleanup(u);
-		return fail(why, why_len, name, "not an http:// or https:// URL (like http://localhost:4318)");
+		return fail(why, why_len, name,
+			    "not an http:// or https:// URL (like http://localhost:4318)");
 	}
 	code = curl_url_set(u, CURLUPART_FRAGMENT, NULL, 0);
 	if (!code && base)
@@ -226,7 +238,10 @@ static int hex_value(char c)
 	return -1;
 }
 
-/* Percent-decoded into out (s.n + 1 bytes). False: a broken escape, or a character that no header may hold. */
+/*
+ * Percent-decoded into out (s.n + 1 bytes). False: a broken escape, or a character that no header
+ * may hold.
+ */
 static bool decode_value(struct slice s, char *out)
 {
 	for (size_t i = 0; i < s.n; i++) {
@@ -252,7 +267,8 @@ static bool decode_value(struct slice s, char *out)
 /* Headers that say how the body is written are the exporter's. */
 static bool is_ours(struct slice name)
 {
-	static const char *const ours[] = { "content-type", "content-encoding", "content-length", "transfer-encoding" };
+	static const char *const ours[] = { "content-type", "content-encoding", "content-length",
+					    "transfer-encoding" };
 
 	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
 		if (slice__ieq(name, slice__cstr(ours[i])))
@@ -260,13 +276,17 @@ static bool is_ours(struct slice name)
 	return false;
 }
 
-/* "name: value" from "name=value", malloc'ed; NULL with a reason if it is no header. The value is never shown. */
+/*
+ * "name: value" from "name=value", malloc'ed; NULL with a reason if it is no header. The value is
+ * never shown.
+ */
 static char *parse_header(struct slice pair, const char **reason)
 {
 	const char *eq = memchr(pair.p, '=', pair.n);
 	size_t key_len = eq ? (size_t)(eq - pair.p) : pair.n;
 	struct slice key = trim(slice__from(pair.p, key_len));
-	struct slice value = eq ? trim(slice__from(eq + 1, pair.n - key_len - 1)) : (struct slice){ "", 0 };
+	struct slice value = eq ? trim(slice__from(eq + 1, pair.n - key_len - 1))
+				: (struct slice){ "", 0 };
 
 	*reason = "is no header name";
 	for (size_t i = 0; i < key.n; i++)
@@ -322,7 +342,8 @@ static int read_headers(const struct exporter_config *cfg, struct otlp_settings 
 
 /* ---- the rest ---- */
 
-static int read_protocol(const struct exporter_config *cfg, struct otlp_settings *s, char *why, size_t why_len)
+static int read_protocol(const struct exporter_config *cfg, struct otlp_settings *s, char *why,
+			 size_t why_len)
 {
 	const char *name, *value = env__otlp(cfg, "PROTOCOL", &name);
 
@@ -334,8 +355,9 @@ static int read_protocol(const struct exporter_config *cfg, struct otlp_settings
 		return 0;
 	}
 	if (strcasecmp(value, "grpc") == 0)
-		return fail(why, why_len, name,
-			    "grpc is not supported; weft sends http/protobuf or http/json (receivers take it on port 4318)");
+		return fail(
+			why, why_len, name,
+			"grpc is not supported; weft sends http/protobuf or http/json (port 4318)");
 	log_warn("%s: weft knows http/protobuf and http/json, not \"%s\": ignored", name, value);
 	return 0;
 }
@@ -353,8 +375,8 @@ static void read_compression(const struct exporter_config *cfg, struct otlp_sett
 		log_warn("%s: weft knows gzip and none, not \"%s\": ignored", name, value);
 }
 
-static int read_file_name(const struct exporter_config *cfg, const char *what, const char **file, char *why,
-			  size_t why_len)
+static int read_file_name(const struct exporter_config *cfg, const char *what, const char **file,
+			  char *why, size_t why_len)
 {
 	const char *name;
 
@@ -370,7 +392,8 @@ static int read_file_name(const struct exporter_config *cfg, const char *what, c
 
 #define TIMEOUT_DEFAULT_MS 10000
 
-static int read_rest(const struct exporter_config *cfg, struct otlp_settings *s, char *why, size_t why_len)
+static int read_rest(const struct exporter_config *cfg, struct otlp_settings *s, char *why,
+		     size_t why_len)
 {
 	const char *name;
 	int err = read_protocol(cfg, s, why, why_len);
@@ -391,7 +414,8 @@ static int read_rest(const struct exporter_config *cfg, struct otlp_settings *s,
 	return err;
 }
 
-int otlp_settings__read(const struct exporter_config *cfg, struct otlp_settings *s, char *why, size_t why_len)
+int otlp_settings__read(const struct exporter_config *cfg, struct otlp_settings *s, char *why,
+			size_t why_len)
 {
 	*s = (struct otlp_settings){ 0 };
 	if (!asked_for(cfg))

@@ -6,8 +6,11 @@
 
 #define NO_GROUP UINT32_MAX
 
-/* Where in `table` (a power of two in size, never full) the group of this resource is, or would be. */
-static size_t slot_of(const struct otlp_groups *g, const uint32_t *table, size_t mask, const struct resource *r)
+/*
+ * Where in `table` (a power of two in size, never full) the group of this resource is, or would be.
+ */
+static size_t slot_of(const struct otlp_groups *g, const uint32_t *table, size_t mask,
+		      const struct resource *r)
 {
 	size_t i = ((uintptr_t)r >> 4) * 0x9e3779b97f4a7c15 >> 20 & mask;
 
@@ -17,8 +20,8 @@ static size_t slot_of(const struct otlp_groups *g, const uint32_t *table, size_t
 }
 
 /* group_of[i] becomes the group of span i; groups get their sizes. */
-static void assign(struct otlp_groups *g, struct span *const *spans, size_t n, uint32_t *group_of, uint32_t *table,
-		   size_t mask)
+static void assign(struct otlp_groups *g, struct span *const *spans, size_t n, uint32_t *group_of,
+		   uint32_t *table, size_t mask)
 {
 	for (size_t i = 0; i <= mask; i++)
 		table[i] = NO_GROUP;
@@ -40,7 +43,8 @@ int otlp_groups__make(struct span *const *spans, size_t n, struct otlp_groups *g
 
 	while (size < 2 * n)
 		size *= 2;
-	*g = (struct otlp_groups){ .v = calloc(n + 1, sizeof(*g->v)), .spans = calloc(n + 1, sizeof(struct span *)) };
+	*g = (struct otlp_groups){ .v = calloc(n + 1, sizeof(*g->v)),
+				   .spans = calloc(n + 1, sizeof(struct span *)) };
 	uint32_t *index = malloc((n + size) * sizeof(*index));
 
 	if (!g->v || !g->spans || !index || n >= NO_GROUP) {

@@ -21,7 +21,7 @@ struct otlp_group {
 struct otlp_groups {
 	struct otlp_group *v; /* in order of first appearance */
 	size_t n;
-	struct span **spans;  /* all, by group; within one in the order given */
+	struct span **spans; /* all, by group; within one in the order given */
 };
 
 /* 0 or -ENOMEM. Freed with otlp_groups__free(), also after an error. */
@@ -30,8 +30,8 @@ void otlp_groups__free(struct otlp_groups *g);
 
 /* What a receiver answered. */
 struct otlp_answer {
-	int64_t rejected;   /* partial success: spans not taken; 0 none */
-	char message[160];  /* what it said, made fit for a terminal; "" nothing */
+	int64_t rejected;  /* partial success: spans not taken; 0 none */
+	char message[160]; /* what it said, made fit for a terminal; "" nothing */
 };
 
 /* ExportTraceServiceResponse. 0, or -EBADMSG if it is none. */

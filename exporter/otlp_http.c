@@ -2,9 +2,10 @@
 /*
  * OTLP over HTTP: one POST a batch, on one connection that stays open.
  *
- * libcurl is driven through its multi interface although there is only one transfer, because that is the one that can
- * be left at an exact time and woken from another thread (curl_multi_wakeup): weft must end in bounded time whatever
- * the receiver does. Which failures may be retried follows the OTLP specification: 429, 502, 503, 504, and no answer.
+ * libcurl is driven through its multi interface although there is only one transfer, because that
+ * is the one that can be left at an exact time and woken from another thread (curl_multi_wakeup):
+ * weft must end in bounded time whatever the receiver does. Which failures may be retried follows
+ * the OTLP specification: 429, 502, 503, 504, and no answer.
  */
 #include <curl/curl.h>
 #include <errno.h>
@@ -13,9 +14,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <zlib.h>
 
+#include "../user/lib/clock.h"
 #include "env.h"
 #include "exporter.h"
 #include "otlp.h"
@@ -45,14 +46,6 @@ struct otlp_http {
 	char error[CURL_ERROR_SIZE];
 	_Atomic int64_t deadline_ns; /* from hurry() */
 };
-
-static int64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
 
 /* ---- curl's callbacks ---- */
 
@@ -112,8 +105,8 @@ static int add_header(struct otlp_http *h, const char *line)
 static int set_headers(struct otlp_http *h)
 {
 	const struct otlp_settings *s = &h->settings;
-	int err = add_header(h, s->encoding == OTLP_JSON ? "Content-Type: application/json" :
-							   "Content-Type: application/x-protobuf");
+	int err = add_header(h, s->encoding == OTLP_JSON ? "Content-Type: application/json"
+							 : "Content-Type: application/x-protobuf");
 
 	if (!err && s->gzip)
 		err = add_header(h, "Content-Encoding: gzip");
@@ -175,16 +168,21 @@ static int set_up(struct otlp_http *h, const char *version)
 	if (!h->multi || !h->easy || set_headers(h) < 0)
 		return -ENOMEM;
 	set_transport(h, version);
-	/* The fastest level: most of what there is to gain (keys repeat in each span) at a third of the CPU time. 16: gzip. */
+	/*
+	 * The fastest level: most of what there is to gain (keys repeat in each span) at a third of
+	 * the CPU time. 16: gzip.
+	 */
 	if (h->settings.gzip) {
-		if (deflateInit2(&h->gz, Z_BEST_SPEED, Z_DEFLATED, MAX_WBITS + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+		if (deflateInit2(&h->gz, Z_BEST_SPEED, Z_DEFLATED, MAX_WBITS + 16, 8,
+				 Z_DEFAULT_STRATEGY) != Z_OK)
 			return -ENOMEM;
 		h->gz_ready = true;
 	}
 	return 0;
 }
 
-static int otlp_http__open(const struct exporter_config *cfg, void **state, char *why, size_t why_len)
+static int otlp_http__open(const struct exporter_config *cfg, void **state, char *why,
+			   size_t why_len)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct otlp_http *h = calloc(1, sizeof(*h));
@@ -256,8 +254,8 @@ static int compress_body(struct otlp_http *h, struct bytes *body)
 static bool make_body(struct otlp_http *h, struct span *const *spans, size_t n, struct bytes *body,
 		      struct export_answer *a)
 {
-	int err = h->settings.encoding == OTLP_JSON ? otlp__encode_json(spans, n, body) :
-						      otlp__encode_protobuf(spans, n, body);
+	int err = h->settings.encoding == OTLP_JSON ? otlp__encode_json(spans, n, body)
+						    : otlp__encode_protobuf(spans, n, body);
 
 	if (!err && body->n > REQUEST_MAX) {
 		a->result = n > 1 ? EXPORT_SPLIT : EXPORT_REFUSED;
@@ -292,12 +290,13 @@ static bool run(struct otlp_http *h, int64_t deadline, CURLcode *code)
 			return true;
 		}
 		int64_t until = atomic_load(&h->deadline_ns);
-		int64_t left_ns = (until < deadline ? until : deadline) - now_ns();
+		int64_t left_ns = (until < deadline ? until : deadline) - clock__monotonic();
 
 		if (left_ns <= 0)
 			return false;
 		/* A wake-up only makes the loop look at the deadline again. */
-		curl_multi_poll(h->multi, NULL, 0, left_ns > 1000000000 ? 1000 : (int)(left_ns / 1000000) + 1, NULL);
+		curl_multi_poll(h->multi, NULL, 0,
+				left_ns > 1000000000 ? 1000 : (int)(left_ns / 1000000) + 1, NULL);
 	}
 }
 
@@ -316,10 +315,8 @@ static bool worth_another_try(CURLcode code)
 	case CURLE_RECV_ERROR:
 	case CURLE_PARTIAL_FILE:
 	case CURLE_OUT_OF_MEMORY:
-	case CURLE_PROXY:
-		return true;
-	default:
-		return false;
+	case CURLE_PROXY: return true;
+	default: return false;
 	}
 }
 
@@ -331,7 +328,8 @@ static void judge_failure(struct otlp_http *h, CURLcode code, struct export_answ
 	if (h->response.too_large)
 		say(a, "%s: its answer is larger than %u MiB", url, RESPONSE_MAX >> 20);
 	else if (code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_WEIRD_SERVER_REPLY)
-		say(a, "%s: its answer is not HTTP (a gRPC port? OTLP/HTTP usually is on 4318)", url);
+		say(a, "%s: its answer is not HTTP (a gRPC port? OTLP/HTTP usually is on 4318)",
+		    url);
 	else
 		say(a, "%s: %s", url, h->error[0] ? h->error : curl_easy_strerror(code));
 }
@@ -351,17 +349,17 @@ static void judge_success(struct otlp_http *h, size_t n, struct export_answer *a
 	int err = -EBADMSG;
 
 	if (r->n <= RESPONSE_DECODE_MAX)
-		err = answer_is_json(h) ? otlp__decode_answer_json(r->p, r->n, &answer) :
-					  otlp__decode_answer_protobuf(r->p, r->n, &answer);
+		err = answer_is_json(h) ? otlp__decode_answer_json(r->p, r->n, &answer)
+					: otlp__decode_answer_protobuf(r->p, r->n, &answer);
 	a->result = EXPORT_OK;
 	if (r->n && err)
 		say(a, "%s: it accepted the spans with an answer that is not OTLP",
-			 h->settings.shown_url);
+		    h->settings.shown_url);
 	if (answer.rejected > 0)
 		a->rejected = (uint64_t)answer.rejected < n ? (uint64_t)answer.rejected : n;
 	if (a->rejected)
 		say(a, "the receiver rejected %llu of %zu spans: %s",
-			 (unsigned long long)a->rejected, n, answer.message);
+		    (unsigned long long)a->rejected, n, answer.message);
 	else if (answer.message[0])
 		say(a, "the receiver says: %s", answer.message);
 }
@@ -398,18 +396,20 @@ static void judge_status(struct otlp_http *h, long status, size_t n, struct expo
 	/* curl reads both forms, seconds and a date; what it can't read is 0. */
 	curl_easy_getinfo(h->easy, CURLINFO_RETRY_AFTER, &retry_after);
 	if (retry && retry_after > 0)
-		a->retry_after_ms = retry_after < INT32_MAX ? retry_after * 1000 : (int64_t)INT32_MAX * 1000;
+		a->retry_after_ms = retry_after < INT32_MAX ? retry_after * 1000
+							    : (int64_t)INT32_MAX * 1000;
 	describe_refusal(h, &answer);
 	say(a, "%s: HTTP status %ld%s%s", h->settings.shown_url, status,
-		 answer.message[0] ? ": " : "", answer.message);
+	    answer.message[0] ? ": " : "", answer.message);
 }
 
 static void otlp_http__send(void *state, struct span *const *spans, size_t n, int64_t timeout_ms,
 			    struct export_answer *a)
 {
 	struct otlp_http *h = state;
-	int64_t limit_ms = timeout_ms < h->settings.timeout_ms ? timeout_ms : h->settings.timeout_ms;
-	int64_t start = now_ns();
+	int64_t limit_ms = timeout_ms < h->settings.timeout_ms ? timeout_ms
+							       : h->settings.timeout_ms;
+	int64_t start = clock__monotonic();
 	struct bytes body = { 0 };
 	CURLcode code = CURLE_OK;
 	long status = 0;
@@ -428,12 +428,13 @@ static void otlp_http__send(void *state, struct span *const *spans, size_t n, in
 	curl_multi_add_handle(h->multi, h->easy);
 	bool ended = run(h, limit_ms < INT32_MAX ? start + limit_ms * 1000000 : INT64_MAX, &code);
 
-	curl_multi_remove_handle(h->multi, h->easy); /* closes the connection if the transfer has not ended */
+	curl_multi_remove_handle(h->multi,
+				 h->easy); /* closes the connection if the transfer has not ended */
 	curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (!ended) {
 		a->result = EXPORT_RETRY;
 		say(a, "%s: no answer within %lld ms", h->settings.shown_url,
-			 (long long)((now_ns() - start) / 1000000));
+		    (long long)((clock__monotonic() - start) / 1000000));
 	} else if (code != CURLE_OK) {
 		judge_failure(h, code, a);
 	} else {

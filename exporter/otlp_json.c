@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Spans as OTLP/JSON: lowerCamelCase keys, hex ids, enums as integers, 64-bit integers as decimal strings, fields that
- * have their default value left out.
+ * Spans as OTLP/JSON: lowerCamelCase keys, hex ids, enums as integers, 64-bit integers as decimal
+ * strings, fields that have their default value left out.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -43,12 +43,8 @@ static void put_attr(struct json_out *j, const struct attr *a)
 {
 	begin_attr(j, a->key);
 	switch (a->type) {
-	case ATTR_STR:
-		put_str_value(j, a->s);
-		break;
-	case ATTR_INT:
-		put_int_value(j, a->i);
-		break;
+	case ATTR_STR: put_str_value(j, a->s); break;
+	case ATTR_INT: put_int_value(j, a->i); break;
 	case ATTR_BOOL:
 		json_out__lit(j, "boolValue");
 		json_out__bool(j, a->b);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Spans as protobuf, through protobuf-c: a tree of its message structs is built beside the spans, pointing into them,
- * and packed. The structs of a whole batch come out of one allocation, whose size is counted first: nothing is
- * allocated for a span or an attribute. Texts are not copied, unless one is not UTF-8.
+ * Spans as protobuf, through protobuf-c: a tree of its message structs is built beside the spans,
+ * pointing into them, and packed. The structs of a whole batch come out of one allocation, whose
+ * size is counted first: nothing is allocated for a span or an attribute. Texts are not copied,
+ * unless one is not UTF-8.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -94,7 +95,8 @@ static int tree__init(struct tree *t, const struct otlp_groups *g, size_t n)
 	size_t groups_size = g->n * (sizeof(*t->groups) + sizeof(*t->group_list));
 	size_t spans_size = n * (sizeof(*t->spans) + sizeof(*t->span_list));
 	size_t attrs_size = attrs * (sizeof(*t->attrs) + sizeof(*t->attr_list));
-	size_t size = groups_size + spans_size + attrs_size + links * (sizeof(*t->links) + sizeof(*t->link_list));
+	size_t size = groups_size + spans_size + attrs_size +
+		      links * (sizeof(*t->links) + sizeof(*t->link_list));
 
 	*t = (struct tree){ 0 };
 	arena__init(&t->arena, size + 64);
@@ -150,12 +152,8 @@ static void build_attr(struct tree *t, const struct attr *a)
 	pb_value *v = add_attr(t, a->key);
 
 	switch (a->type) {
-	case ATTR_STR:
-		set_str(v, text_of(t, a->s));
-		break;
-	case ATTR_INT:
-		set_int(v, a->i);
-		break;
+	case ATTR_STR: set_str(v, text_of(t, a->s)); break;
+	case ATTR_INT: set_int(v, a->i); break;
 	case ATTR_BOOL:
 		v->value_case = OPENTELEMETRY__PROTO__COMMON__V1__ANY_VALUE__VALUE_BOOL_VALUE;
 		v->bool_value = a->b;
@@ -235,7 +233,8 @@ static void build_group(struct tree *t, const struct otlp_group *g, struct span 
 {
 	struct group_node *node = t->groups++;
 
-	node->resource_spans = (pb_resource_spans)OPENTELEMETRY__PROTO__TRACE__V1__RESOURCE_SPANS__INIT;
+	node->resource_spans = (pb_resource_spans)
+		OPENTELEMETRY__PROTO__TRACE__V1__RESOURCE_SPANS__INIT;
 	node->scope_spans = (pb_scope_spans)OPENTELEMETRY__PROTO__TRACE__V1__SCOPE_SPANS__INIT;
 	node->scope_spans_list[0] = &node->scope_spans;
 	if (g->resource) {
@@ -259,18 +258,19 @@ static void build_group(struct tree *t, const struct otlp_group *g, struct span 
 
 static int pack(const pb_request *request, struct bytes *out)
 {
-	size_t n = opentelemetry__proto__collector__trace__v1__export_trace_service_request__get_packed_size(request);
+	size_t n = protobuf_c_message_get_packed_size(&request->base);
 
 	out->p = malloc(n ? n : 1);
 	if (!out->p)
 		return -ENOMEM;
-	out->n = opentelemetry__proto__collector__trace__v1__export_trace_service_request__pack(request, out->p);
+	out->n = protobuf_c_message_pack(&request->base, out->p);
 	return 0;
 }
 
 int otlp__encode_protobuf(struct span *const *spans, size_t n, struct bytes *out)
 {
-	pb_request request = OPENTELEMETRY__PROTO__COLLECTOR__TRACE__V1__EXPORT_TRACE_SERVICE_REQUEST__INIT;
+	pb_request request =
+		OPENTELEMETRY__PROTO__COLLECTOR__TRACE__V1__EXPORT_TRACE_SERVICE_REQUEST__INIT;
 	struct otlp_groups g;
 	struct tree t = { 0 };
 	int err = otlp_groups__make(spans, n, &g);
@@ -293,7 +293,8 @@ int otlp__encode_protobuf(struct span *const *spans, size_t n, struct bytes *out
 int otlp__decode_answer_protobuf(const uint8_t *p, size_t n, struct otlp_answer *out)
 {
 	Opentelemetry__Proto__Collector__Trace__V1__ExportTraceServiceResponse *r =
-		opentelemetry__proto__collector__trace__v1__export_trace_service_response__unpack(NULL, n, p);
+		opentelemetry__proto__collector__trace__v1__export_trace_service_response__unpack(
+			NULL, n, p);
 
 	*out = (struct otlp_answer){ 0 };
 	if (!r)
@@ -303,7 +304,8 @@ int otlp__decode_answer_protobuf(const uint8_t *p, size_t n, struct otlp_answer 
 		otlp_answer__set_message(out, r->partial_success->error_message.data,
 					 r->partial_success->error_message.len);
 	}
-	opentelemetry__proto__collector__trace__v1__export_trace_service_response__free_unpacked(r, NULL);
+	opentelemetry__proto__collector__trace__v1__export_trace_service_response__free_unpacked(
+		r, NULL);
 	return 0;
 }
 

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Between the tracer, which must never wait, and an exporter, which may take its time: a bounded queue of traces, and a
- * thread that takes batches of spans from it.
+ * Between the tracer, which must never wait, and an exporter, which may take its time: a bounded
+ * queue of traces, and a thread that takes batches of spans from it.
  *
- * Every span accepted ends in exactly one counter: exported, or dropped_* by reason. A trace that does not fit is
- * dropped whole: half a trace would be spans without their parents. (One that is larger than the whole queue is cut
- * behind its first spans, where the parents are.)
+ * Every span accepted ends in exactly one counter: exported, or dropped_* by reason. A trace that
+ * does not fit is dropped whole: half a trace would be spans without their parents. (One that is
+ * larger than the whole queue is cut behind its first spans, where the parents are.)
  *
- * The exporter says of each send what became of it (struct export_answer); repeating, waiting and giving up are decided
- * here and nowhere else. While a batch is being repeated the queue fills, and then counts what it drops.
+ * The exporter says of each send what became of it (struct export_answer); repeating, waiting and
+ * giving up are decided here and nowhere else. While a batch is being repeated the queue fills, and
+ * then counts what it drops.
  */
 #include "queue.h"
 
@@ -16,8 +17,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "../user/lib/clock.h"
 #include "../user/lib/log.h"
 #include "../user/span/ids.h"
 #include "env.h"
@@ -38,32 +39,24 @@ struct export_queue {
 	pthread_t thread;
 
 	pthread_mutex_t lock;
-	pthread_cond_t wake;      /* there is a first span, or a full batch, or `stopping` */
+	pthread_cond_t wake; /* there is a first span, or a full batch, or `stopping` */
 	/* Under lock: */
-	struct item *items;       /* a ring; n_items from `head` on */
+	struct item *items; /* a ring; n_items from `head` on */
 	size_t head, n_items, cap;
-	size_t queued;            /* spans in items */
-	int64_t first_ns;         /* since when the queue is not empty */
+	size_t queued;    /* spans in items */
+	int64_t first_ns; /* since when the queue is not empty */
 	bool stopping;
-	int64_t deadline_ns;      /* by which all must end; NEVER until stopping */
+	int64_t deadline_ns; /* by which all must end; NEVER until stopping */
 	struct export_stats stats;
 
 	/* The thread's own: */
-	struct span **batch;      /* batch_spans of them */
-	struct trace **done;      /* traces whose last span is in the batch */
+	struct span **batch; /* batch_spans of them */
+	struct trace **done; /* traces whose last span is in the batch */
 	size_t n_done;
-	int64_t not_before_ns;    /* the receiver asked to be left alone until then */
-	bool failing;             /* the last send failed: said so once */
-	int64_t quiet_until_ns;   /* complaints of a receiver that takes most spans: not one a batch */
+	int64_t not_before_ns;  /* the receiver asked to be left alone until then */
+	bool failing;           /* the last send failed: said so once */
+	int64_t quiet_until_ns; /* partial successes are not told of once a batch */
 };
-
-static int64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
 
 /* now + ms, without overflow. */
 static int64_t after_ms(int64_t now, int64_t ms)
@@ -118,9 +111,9 @@ void export_queue__put(void *queue, struct trace *t)
 	}
 	q->stats.dropped_full += t->n - take;
 	if (before == 0)
-		q->first_ns = now_ns();
-	bool signal = take && (before == 0 ||
-			       (before < q->limits.batch_spans && q->queued >= q->limits.batch_spans));
+		q->first_ns = clock__monotonic();
+	bool signal = take && (before == 0 || (before < q->limits.batch_spans &&
+					       q->queued >= q->limits.batch_spans));
 
 	pthread_mutex_unlock(&q->lock);
 	if (signal)
@@ -140,29 +133,36 @@ static void wait_until(struct export_queue *q, int64_t until_ns)
 	pthread_cond_timedwait(&q->wake, &q->lock, &ts);
 }
 
-/* Until there is a batch to send, or the queue ends. False: it ended, and is empty or out of time. */
+/*
+ * Until there is a batch to send, or the queue ends. False: it ended, and is empty or out of time.
+ */
 static bool wait_for_batch(struct export_queue *q)
 {
 	while (!q->queued && !q->stopping)
 		wait_until(q, NEVER);
 	int64_t due = after_ms(q->first_ns, q->limits.delay_ms);
 
-	while (q->queued && q->queued < q->limits.batch_spans && !q->stopping && now_ns() < due)
+	while (q->queued && q->queued < q->limits.batch_spans && !q->stopping &&
+	       clock__monotonic() < due)
 		wait_until(q, due);
-	/* Nobody is there to be asked again before the end: what waits is lost now rather than later. */
-	return q->queued && now_ns() < q->deadline_ns && q->not_before_ns < q->deadline_ns;
+	/*
+	 * Nobody is there to be asked again before the end: what waits is lost now rather than
+	 * later.
+	 */
+	return q->queued && clock__monotonic() < q->deadline_ns &&
+	       q->not_before_ns < q->deadline_ns;
 }
 
 /*
- * Sleep until then, or until weft begins to end (then at once: better one try too early than none), or until the end
- * itself. Takes the lock.
+ * Sleep until then, or until weft begins to end (then at once: better one try too early than none),
+ * or until the end itself. Takes the lock.
  */
 static void rest_until(struct export_queue *q, int64_t until_ns)
 {
 	pthread_mutex_lock(&q->lock);
 	bool was_stopping = q->stopping;
 
-	while (q->stopping == was_stopping && now_ns() < least(until_ns, q->deadline_ns))
+	while (q->stopping == was_stopping && clock__monotonic() < least(until_ns, q->deadline_ns))
 		wait_until(q, least(until_ns, q->deadline_ns));
 	pthread_mutex_unlock(&q->lock);
 }
@@ -196,12 +196,13 @@ static void note(struct export_queue *q, const struct export_answer *a)
 
 		snprintf(q->stats.last_error, sizeof(q->stats.last_error), "%s", a->why);
 		pthread_mutex_unlock(&q->lock);
-		if (!q->failing && (failing || (news && now_ns() >= q->quiet_until_ns)))
-			log_warn("export: %s%s", a->why, a->result == EXPORT_RETRY ? "; trying again" : "");
+		if (!q->failing && (failing || (news && clock__monotonic() >= q->quiet_until_ns)))
+			log_warn("export: %s%s", a->why,
+				 a->result == EXPORT_RETRY ? "; trying again" : "");
 		else
 			log_debug("export: %s", a->why);
 		if (!failing && news)
-			q->quiet_until_ns = after_ms(now_ns(), QUIET_MS);
+			q->quiet_until_ns = after_ms(clock__monotonic(), QUIET_MS);
 	}
 	if (q->failing && !failing)
 		log_info("export: spans are accepted again");
@@ -210,7 +211,10 @@ static void note(struct export_queue *q, const struct export_answer *a)
 
 /* ---- sending ---- */
 
-/* How long to wait after the failed attempt number `attempt` (from 0): exponential, the upper half of it by chance. */
+/*
+ * How long to wait after the failed attempt number `attempt` (from 0): exponential, the upper half
+ * of it by chance.
+ */
 static int64_t backoff_ms(const struct queue_limits *l, unsigned attempt)
 {
 	int64_t ms = l->backoff_ms;
@@ -224,7 +228,8 @@ static int64_t backoff_ms(const struct queue_limits *l, unsigned attempt)
 static void deliver(struct export_queue *q, struct span *const *spans, size_t n);
 
 /* What the answer means; true when the batch has found its end. */
-static bool settle(struct export_queue *q, struct span *const *spans, size_t n, const struct export_answer *a)
+static bool settle(struct export_queue *q, struct span *const *spans, size_t n,
+		   const struct export_answer *a)
 {
 	uint64_t rejected = a->rejected < n ? a->rejected : n;
 
@@ -240,11 +245,8 @@ static bool settle(struct export_queue *q, struct span *const *spans, size_t n, 
 			return true;
 		}
 		/* fall through */
-	case EXPORT_REFUSED:
-		count(q, &q->stats.dropped_refused, n);
-		return true;
-	case EXPORT_RETRY:
-		break;
+	case EXPORT_REFUSED: count(q, &q->stats.dropped_refused, n); return true;
+	case EXPORT_RETRY: break;
 	}
 	return false;
 }
@@ -252,27 +254,32 @@ static bool settle(struct export_queue *q, struct span *const *spans, size_t n, 
 /* Send a batch, again and again if need be, until it is accepted, refused, or given up. */
 static void deliver(struct export_queue *q, struct span *const *spans, size_t n)
 {
-	int64_t give_up = after_ms(now_ns(), q->limits.give_up_ms);
+	int64_t give_up = after_ms(clock__monotonic(), q->limits.give_up_ms);
 
 	for (unsigned attempt = 0;; attempt++) {
 		struct export_answer a = { .retry_after_ms = -1 };
 
 		rest_until(q, q->not_before_ns);
-		int64_t now = now_ns(), end = end_of_queue(q);
+		int64_t now = clock__monotonic(), end = end_of_queue(q);
 
 		if (now >= end)
 			break;
 		if (attempt)
 			count(q, &q->stats.retries, 1);
-		q->exporter->send(q->state, spans, n, least(q->limits.give_up_ms, (end - now) / 1000000), &a);
+		q->exporter->send(q->state, spans, n,
+				  least(q->limits.give_up_ms, (end - now) / 1000000), &a);
 		if (a.result != EXPORT_SPLIT)
 			note(q, &a);
 		if (settle(q, spans, n, &a))
 			return;
-		now = now_ns();
-		/* A delay that the receiver asked for may reach beyond `give_up`: it is kept, and one more try follows it. */
+		now = clock__monotonic();
+		/*
+		 * A delay that the receiver asked for may reach beyond `give_up`: it is kept, and
+		 * one more try follows it.
+		 */
 		if (a.retry_after_ms >= 0)
-			q->not_before_ns = after_ms(now, least(a.retry_after_ms, q->limits.retry_after_max_ms));
+			q->not_before_ns = after_ms(now, least(a.retry_after_ms,
+							       q->limits.retry_after_max_ms));
 		else
 			q->not_before_ns = after_ms(now, backoff_ms(&q->limits, attempt));
 		if (now >= give_up || (a.retry_after_ms < 0 && q->not_before_ns >= give_up) ||
@@ -300,7 +307,7 @@ static size_t take_batch(struct export_queue *q)
 		q->n_items--;
 	}
 	q->queued -= n;
-	q->first_ns = now_ns();
+	q->first_ns = clock__monotonic();
 	return n;
 }
 
@@ -337,8 +344,9 @@ static void *run(void *arg)
 /* ---- from start to finish ---- */
 
 /*
- * The SDK's defaults are made for one process; weft speaks for a host. A batch outlives a restart of its collector.
- * OTEL_BSP_EXPORT_TIMEOUT bounds all attempts of a batch, OTEL_EXPORTER_OTLP_TIMEOUT one request.
+ * The SDK's defaults are made for one process; weft speaks for a host. A batch outlives a restart
+ * of its collector. OTEL_BSP_EXPORT_TIMEOUT bounds all attempts of a batch,
+ * OTEL_EXPORTER_OTLP_TIMEOUT one request.
  */
 void queue_limits__read(const struct exporter_config *cfg, struct queue_limits *l)
 {
@@ -357,7 +365,8 @@ void queue_limits__read(const struct exporter_config *cfg, struct queue_limits *
 	if (l->give_up_ms == 0)
 		l->give_up_ms = NEVER;
 	if (batch > queue && env__text(cfg, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"))
-		log_warn("OTEL_BSP_MAX_EXPORT_BATCH_SIZE is larger than the queue: %lld is used", (long long)queue);
+		log_warn("OTEL_BSP_MAX_EXPORT_BATCH_SIZE is larger than the queue: %lld is used",
+			 (long long)queue);
 }
 
 static void destroy(struct export_queue *q)
@@ -369,7 +378,8 @@ static void destroy(struct export_queue *q)
 	free(q);
 }
 
-struct export_queue *export_queue__new(const struct exporter *exporter, void *state, const struct queue_limits *l)
+struct export_queue *export_queue__new(const struct exporter *exporter, void *state,
+				       const struct queue_limits *l)
 {
 	struct export_queue *q = calloc(1, sizeof(*q));
 	pthread_condattr_t attr;
@@ -378,7 +388,11 @@ struct export_queue *export_queue__new(const struct exporter *exporter, void *st
 		exporter->close(state);
 		return NULL;
 	}
-	*q = (struct export_queue){ .not_before_ns = INT64_MIN, .exporter = exporter, .state = state, .limits = *l, .deadline_ns = NEVER };
+	*q = (struct export_queue){ .not_before_ns = INT64_MIN,
+				    .exporter = exporter,
+				    .state = state,
+				    .limits = *l,
+				    .deadline_ns = NEVER };
 	q->batch = calloc(l->batch_spans, sizeof(struct span *));
 	q->done = calloc(l->batch_spans, sizeof(struct trace *));
 	pthread_mutex_init(&q->lock, NULL);
@@ -393,7 +407,8 @@ struct export_queue *export_queue__new(const struct exporter *exporter, void *st
 	return q;
 }
 
-int export_queue__start(const struct exporter_config *cfg, struct export_queue **out, char *why, size_t why_len)
+int export_queue__start(const struct exporter_config *cfg, struct export_queue **out, char *why,
+			size_t why_len)
 {
 	struct queue_limits limits;
 
@@ -425,7 +440,7 @@ void export_queue__stats(struct export_queue *q, struct export_stats *stats)
 
 void export_queue__finish(struct export_queue *q, int64_t timeout_ms, struct export_stats *stats)
 {
-	int64_t deadline = after_ms(now_ns(), timeout_ms > 0 ? timeout_ms : 0);
+	int64_t deadline = after_ms(clock__monotonic(), timeout_ms > 0 ? timeout_ms : 0);
 
 	pthread_mutex_lock(&q->lock);
 	q->stopping = true;

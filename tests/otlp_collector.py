@@ -4,8 +4,8 @@
 
     otlp_collector.py [--port N] [--out FILE] [--dir DIR] [--script STEPS]
 
-Prints "listening PORT" when it is ready (port 0: the kernel chooses), ends at SIGTERM or when its standard
-input, if that is a pipe, is closed.
+Prints "listening PORT" when it is ready (port 0: the kernel chooses), ends at SIGTERM or when its
+standard input, if that is a pipe, is closed.
 
   --out FILE   a JSON line a request: number, path, headers, step, body (base64, gunzipped)
   --dir DIR    each accepted request's body, gunzipped: 000001.pb, 000002.json ...
@@ -13,15 +13,19 @@ input, if that is a pipe, is closed.
 
 A step is ACTION[=ARGUMENT][*TIMES], TIMES may be `inf`:
   ok                200, full success
-  STATUS[=DELAY]    that status; DELAY is Retry-After: seconds, or date:SECONDS for the HTTP-date form
-  partial=N[:TEXT]  200, N spans rejected          warn=TEXT   200, none rejected, but a message
-  reset             read the request, then reset the connection     close   the same, in an orderly way
-  hang[=SECONDS]    no answer (until the client goes)     slow=SECONDS   200, a byte at a time over so long
-  garbage           200 with a body that is no protobuf   huge=BYTES     200 with a body of that size
+  STATUS[=DELAY]    that status; DELAY is Retry-After: seconds, or date:SECONDS for an HTTP-date
+  partial=N[:TEXT]  200, N spans rejected
+  warn=TEXT         200, none rejected, but a message
+  reset             read the request, then reset the connection
+  close             the same, in an orderly way
+  hang[=SECONDS]    no answer (until the client goes)
+  slow=SECONDS      200, a byte at a time over so long
+  garbage           200 with a body that is no protobuf
+  huge=BYTES        200 with a body of that size
   nothttp           bytes that are no HTTP answer
 
-GET /summary gives JSON: requests, accepted_requests, accepted_spans, rejected_spans, connections, problems (of
-otlp_validate), how often each step was taken. POST /script replaces the script.
+GET /summary gives JSON: requests, accepted_requests, accepted_spans, rejected_spans, connections,
+problems (of otlp_validate), steps (how often each was taken). POST /script replaces the script.
 """
 import argparse
 import base64
@@ -60,8 +64,8 @@ class State:
         self.out = open(args.out, "a", encoding="utf-8") if args.out else None
         self.dir = args.dir
         self.validator = otlp_validate.Validator(need_pid=False, open_parents=True)
-        self.count = {"requests": 0, "accepted_requests": 0, "accepted_spans": 0, "rejected_spans": 0,
-                      "connections": 0}
+        self.count = dict.fromkeys(("requests", "accepted_requests", "accepted_spans",
+                                    "rejected_spans", "connections"), 0)
         self.steps = {}
         if self.dir:
             os.makedirs(self.dir, exist_ok=True)
@@ -82,11 +86,13 @@ class State:
             self.steps[action] = self.steps.get(action, 0) + 1
             number = self.count["requests"]
             if self.out:
-                self.out.write(json.dumps({"number": number, "path": path, "headers": dict(headers), "step": action,
-                                           "body": base64.b64encode(body).decode()}) + "\n")
+                json.dump({"number": number, "path": path, "headers": dict(headers),
+                           "step": action, "body": base64.b64encode(body).decode()}, self.out)
+                self.out.write("\n")
                 self.out.flush()
             if action in ("ok", "partial", "warn", "slow", "garbage"):
-                self.accept(number, headers, body, int(argument.split(":")[0]) if action == "partial" else 0)
+                rejected = int(argument.split(":")[0]) if action == "partial" else 0
+                self.accept(number, headers, body, rejected)
             return action, argument
 
     def accept(self, number, headers, body, rejected):
@@ -184,7 +190,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def partial_success(self, rejected, text):
         if self.content_type.startswith("application/json"):
-            return json.dumps({"partialSuccess": {"rejectedSpans": str(rejected), "errorMessage": text}}).encode()
+            partial = {"rejectedSpans": str(rejected), "errorMessage": text}
+            return json.dumps({"partialSuccess": partial}).encode()
         inner = varint(1 << 3) + varint(rejected) if rejected else b""
         return field(1, inner + (field(2, text.encode()) if text else b""))
 
@@ -201,7 +208,8 @@ class Handler(BaseHTTPRequestHandler):
     def refuse(self, status, delay):
         headers = {}
         if delay.startswith("date:"):
-            headers["Retry_After"] = email.utils.formatdate(time.time() + float(delay[5:]), usegmt=True)
+            when = time.time() + float(delay[5:])
+            headers["Retry_After"] = email.utils.formatdate(when, usegmt=True)
         elif delay:
             headers["Retry_After"] = delay
         text = f"told to answer {status}"

@@ -6,12 +6,13 @@ Reads protobuf bytes by hand and OTLP/JSON with the standard library, brings bot
 (dicts with the table's snake_case names), and checks that form.
 
     otlp_validate.py --jsonl FILE        one ExportTraceServiceRequest a line, as JSON
-    otlp_validate.py --protobuf FILE...  each file one ExportTraceServiceRequest (gzip is seen through)
+    otlp_validate.py --protobuf FILE...  one ExportTraceServiceRequest a file (gzip is seen through)
 
-FILE may be - for standard input. Prints one line a problem. Exit status: 0 none, 1 some, 2 can't be read.
+FILE may be - for standard input. Prints one line a problem. Exit status: 0 none, 1 some, 2 can't be
+read.
 
     --no-pid           resources need no process.pid (packet captures)
-    --open-parents     a parent that is not here and not marked remote is no problem (part of a stream)
+    --open-parents     a parent that is not here and not marked remote is no problem
 
 As a module: decode_trace_request(bytes), decode_json_line(text), flat_spans(request), Validator.
 """
@@ -102,15 +103,15 @@ TABLES = {
 ENUMS = {"SpanKind": range(0, 6), "StatusCode": range(0, 3)}
 ONEOF = {"AnyValue"}
 VARINT, I64, LEN, I32 = 0, 1, 2, 5
-WIRE = {"string": LEN, "bytes": LEN, "bool": VARINT, "int64": VARINT, "uint32": VARINT, "double": I64,
-        "fixed64": I64, "fixed32": I32}
+WIRE = {"string": LEN, "bytes": LEN, "bool": VARINT, "int64": VARINT, "uint32": VARINT,
+        "double": I64, "fixed64": I64, "fixed32": I32}
 HEX_IDS = {"trace_id": 16, "span_id": 8, "parent_span_id": 8}
 SCHEMA_PREFIX = "https://opentelemetry.io/schemas/"
 MAX_DEPTH = 64
 
 
 class Problems:
-    """Where a decoder and the checks put what they find; without a list, the first is an exception."""
+    """Where decoders and checks put what they find; without a list, the first is an exception."""
 
     def __init__(self, found=None):
         self.found = found
@@ -209,9 +210,10 @@ def decode_message(data, message, where, problems, depth=0):
 
 
 def decode_trace_request(data, problems=None, where="request"):
-    """An ExportTraceServiceRequest from protobuf bytes (gzip is seen through). ValueError if it is none.
+    """An ExportTraceServiceRequest from protobuf bytes, gzip or not. ValueError if it is none.
 
-    `problems`: a list that gets what is wrong but could be read; without one that raises ValueError too."""
+    `problems`: a list that gets what is wrong but could be read; without it that is a ValueError too.
+    """
     if data[:2] == b"\x1f\x8b":
         data = gzip.decompress(data)
     return decode_message(memoryview(data), "ExportTraceServiceRequest", where, Problems(problems))
@@ -224,7 +226,7 @@ def camel(name):
     return head + "".join(word.capitalize() for word in rest)
 
 
-JSON_NAMES = {message: {camel(name): (name, kind, repeated) for name, kind, repeated in table.values()}
+JSON_NAMES = {message: {camel(field[0]): field for field in table.values()}
               for message, table in TABLES.items()}
 
 
@@ -320,7 +322,8 @@ def decode_object(value, message, where, problems, depth=0):
         elif not isinstance(member, list):
             problems.add(spot, "expected an array")
         else:
-            out[name] = [from_json(name, kind, m, f"{spot}[{i}]", problems, depth) for i, m in enumerate(member)]
+            out[name] = [from_json(name, kind, m, f"{spot}[{i}]", problems, depth)
+                         for i, m in enumerate(member)]
     return out
 
 
@@ -381,7 +384,9 @@ TRACESTATE_MEMBER = re.compile(r"[a-z0-9][a-z0-9_\-*/@]{0,255}=[\x20-\x2b\x2d-\x
 
 
 class Validator:
-    """Feed it requests, then ask finish() for the problems. Parents and double ids are looked for over all requests."""
+    """Feed it requests, then ask finish() for the problems.
+
+    Parents and double ids are looked for over all requests."""
 
     def __init__(self, need_pid=True, open_parents=False):
         self.need_pid = need_pid
@@ -579,7 +584,8 @@ def main():
     problems = validator.finish()
     for problem in problems:
         print(problem)
-    print(f"{validator.requests} requests, {len(validator.spans)} spans, {len(problems)} problems", file=sys.stderr)
+    print(f"{validator.requests} requests, {len(validator.spans)} spans, {len(problems)} problems",
+          file=sys.stderr)
     return 1 if problems else 0
 
 

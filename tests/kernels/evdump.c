@@ -6,8 +6,9 @@
  *   evdump [-b BACKEND] [-c CALL_CAP] [-t TURN_CAP] [-T TAIL] [-r RING_BYTES] [-o FILE] [-s] [-F] COMMAND [ARG...]
  *
  * Connections and processes are numbered in order of appearance; offsets of TCP streams are given from the first one seen
- * of the connection. -s adds the statistics; -F only prints the rows of kernel__features(). Lines go to FILE or stderr's
- * place is left to the command.
+ * of the connection. The ends of Unix sockets come last, because the system-call back ends learn of them late.
+ * -s adds the statistics, -l selects the command half a second after it began, -F only prints what this kernel can do.
+ * The lines go to FILE, else to stdout.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -26,7 +27,7 @@
 struct conn {
 	uint64_t id, sock;
 	uint32_t first[2];
-	bool known[2], unix_socket;
+	bool known[2], unix_socket, closed;
 };
 
 static struct conn conns[MAX];
@@ -78,20 +79,17 @@ static const char *addr(const struct weft_addr *a, char *to)
 static void print_open(const struct weft_open *o)
 {
 	char a[64], b[64], path[2 * WEFT_PATH_LEN] = "";
-	struct conn *c = conn__find(o->h.conn), *peer = NULL;
+	struct conn *c = conn__find(o->h.conn);
 
 	c->sock = o->sock;
 	c->unix_socket = o->local.family == 1;
-	for (size_t i = 0; i < n_conns && o->peer_sock; i++)
-		if (conns[i].sock == o->peer_sock)
-			peer = &conns[i];
 	for (int i = 0; i < o->path_len; i++)
 		strcat(path, o->path[i] ? (char[]){ o->path[i], 0 } : "@");
-	fprintf(out, "OPEN c%zu p%zu %s>%s role=%s%s%s start=%d netns=%d peer=%s path=%s\n", c - conns + 1,
+	fprintf(out, "OPEN c%zu p%zu %s>%s role=%s%s%s start=%d netns=%d peer=%d path=%s\n", c - conns + 1,
 		pid__number(o->h.pid), addr(&o->local, a), addr(&o->remote, b),
 		o->role == 1 ? "client" : o->role == 2 ? "server" : "unknown",
 		o->h.flags & WEFT_F_PREOPEN ? " preopen" : "", o->unaligned ? " unaligned" : "", o->start_ts != 0,
-		o->netns != 0, peer ? "seen" : o->peer_sock ? "yes" : "no", path);
+		o->netns != 0, o->peer_sock != 0, path);
 	if (getenv("EVDUMP_VERBOSE"))
 		fprintf(out, "   fd=%d ports %u %u\n", (int)o->fd, o->local.port, o->remote.port);
 }
@@ -102,6 +100,10 @@ static void print_data(const struct weft_data *d)
 					     [WEFT_EV_CLOSE] = "CLOSE" };
 	struct conn *c = conn__find(d->h.conn);
 
+	if (d->h.kind == WEFT_EV_CLOSE && c->unix_socket) {
+		c->closed = true;
+		return;
+	}
 	if (!c->known[d->dir] && !c->unix_socket) {
 		c->first[d->dir] = d->off;
 		c->known[d->dir] = true;
@@ -134,6 +136,8 @@ static void print(void *ctx, const struct weft_event *ev)
 		fprintf(out, "[%llu cpu%u %u/%u] ", (unsigned long long)ev->ts, ev->cpu, ev->pid, ev->tid);
 	if (ev->kind == WEFT_EV_OPEN)
 		print_open((const void *)ev);
+	else if (ev->kind == WEFT_EV_CONNECT)
+		fprintf(out, "CONNECT p%zu\n", pid__number(ev->pid));
 	else if (ev->kind < WEFT_EV_FORK)
 		print_data((const void *)ev);
 	else
@@ -278,6 +282,9 @@ int main(int argc, char **argv)
 	kernel__tick(k);
 	while (source__poll(src, print, NULL, 1000) > 0)
 		;
+	for (size_t i = 0; i < n_conns; i++)
+		if (conns[i].closed)
+			fprintf(out, "CLOSE c%zu\n", i + 1);
 	if (stats)
 		print_stats(k, src);
 	source__close(src);

@@ -173,7 +173,8 @@ static void add_typed(struct reader *r, struct piece *p, char *s)
 	}
 	n = s[1] ? unescape(r, s + 2) : 0;
 	uint32_t len = (uint32_t)n + 4;
-	uint8_t head[5] = { (uint8_t)s[0], (uint8_t)(len >> 24), (uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len };
+	uint8_t head[5] = { (uint8_t)s[0], (uint8_t)(len >> 24), (uint8_t)(len >> 16),
+			    (uint8_t)(len >> 8), (uint8_t)len };
 
 	if (s[0] == '-')
 		piece__add(p, head + 1, 4);
@@ -312,7 +313,8 @@ static void case__finish(struct test_case *c)
 	}
 	c->n = n;
 	for (size_t i = 0; i < n; i++)
-		c->pieces[i].call_end = i + 1 == n || c->pieces[i + 1].call_start || c->pieces[i + 1].kind == PIECE_EOF;
+		c->pieces[i].call_end = i + 1 == n || c->pieces[i + 1].call_start ||
+					c->pieces[i + 1].kind == PIECE_EOF;
 }
 
 struct case_file *case_file__read(const char *path)

@@ -20,9 +20,9 @@ enum end_kind { END_AS_GIVEN, END_GAP, END_EOF };
 struct way {
 	enum mini_place place;
 	enum cut_kind cut;
-	size_t at;       /* CUT_AT: a cut before this byte of the case */
+	size_t at; /* CUT_AT: a cut before this byte of the case */
 	enum end_kind end;
-	size_t upto;     /* END_GAP, END_EOF: bytes of the case that are fed */
+	size_t upto; /* END_GAP, END_EOF: bytes of the case that are fed */
 	char name[80];
 };
 
@@ -30,13 +30,14 @@ struct run {
 	const char *path;
 	const struct protocol *p;
 	const struct test_case *c;
-	size_t begin;         /* piece at which the protocol is recognised */
+	size_t begin; /* piece at which the protocol is recognised */
 	FILE *out;
 	struct harness_tally *tally;
-	unsigned complaints;  /* in this case: the first few are written */
+	unsigned complaints; /* in this case: the first few are written */
 };
 
-__attribute__((format(printf, 3, 4))) static void complain(struct run *r, const char *way, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static void complain(struct run *r, const char *way,
+							   const char *fmt, ...)
 {
 	va_list ap;
 
@@ -54,7 +55,8 @@ __attribute__((format(printf, 3, 4))) static void complain(struct run *r, const 
 
 static bool says(enum detect_result d, enum proto_dir dir)
 {
-	return dir == PROTO_REQ ? d == DETECT_REQ || d == DETECT_MAYBE_REQ : d == DETECT_RESP || d == DETECT_MAYBE_RESP;
+	return dir == PROTO_REQ ? d == DETECT_REQ || d == DETECT_MAYBE_REQ
+				: d == DETECT_RESP || d == DETECT_MAYBE_RESP;
 }
 
 static enum detect_result ask(const struct protocol *p, const uint8_t *data, size_t n)
@@ -131,13 +133,15 @@ static void check_unknown(struct run *r)
 	for (size_t i = 0; i < r->c->n; i++) {
 		const struct piece *p = &r->c->pieces[i];
 
-		for (size_t n = 1; p->kind == PIECE_BYTES && n <= p->len && n <= DETECT_PREFIX_MAX; n++) {
+		for (size_t n = 1; p->kind == PIECE_BYTES && n <= p->len && n <= DETECT_PREFIX_MAX;
+		     n++) {
 			enum detect_result d = ask(r->p, p->data, n);
 
 			r->tally->runs++;
 			if (d == DETECT_NO || (d == DETECT_MORE && n < p->len))
 				continue;
-			complain(r, "detection", "says %d after %zu bytes of piece %zu", d, n, i + 1);
+			complain(r, "detection", "says %d after %zu bytes of piece %zu", d, n,
+				 i + 1);
 			return;
 		}
 	}
@@ -160,7 +164,8 @@ static unsigned flags_of(const struct test_case *c, size_t i, size_t from, size_
 }
 
 /* Feed data[from..to) of piece i; returns false when the truncation point was reached. `pos`: bytes of the case so far. */
-static bool feed_bytes(struct mini *e, const struct test_case *c, size_t i, const struct way *w, size_t *pos)
+static bool feed_bytes(struct mini *e, const struct test_case *c, size_t i, const struct way *w,
+		       size_t *pos)
 {
 	const struct piece *p = &c->pieces[i];
 	size_t from = 0;
@@ -226,11 +231,13 @@ static void compare(struct run *r, const struct way *w)
 	if (mini__breach(e))
 		complain(r, w->name, "%s", mini__breach(e));
 	for (size_t i = 0; i < n || i < r->c->n_expect; i++) {
-		const char *got = mini__line(e, i), *want = i < r->c->n_expect ? r->c->expect[i] : NULL;
+		const char *got = mini__line(e, i),
+			   *want = i < r->c->n_expect ? r->c->expect[i] : NULL;
 
 		if (got && want && !strcmp(got, want))
 			continue;
-		complain(r, w->name, "exchange %zu\n\twanted %s\n\tgot    %s", i + 1, want ? want : "none", got ? got : "none");
+		complain(r, w->name, "exchange %zu\n\twanted %s\n\tgot    %s", i + 1,
+			 want ? want : "none", got ? got : "none");
 		break;
 	}
 	mini__free(e);
@@ -297,8 +304,8 @@ static void compare_truncated(struct run *r, const struct way *w)
 
 		if (acceptable(mini__line(e, i), mini__line_flags(e, i), want))
 			continue;
-		complain(r, w->name, "exchange %zu\n\twhole    %s\n\ttruncated %s", i + 1, want ? want : "none",
-			 mini__line(e, i));
+		complain(r, w->name, "exchange %zu\n\twhole    %s\n\ttruncated %s", i + 1,
+			 want ? want : "none", mini__line(e, i));
 		break;
 	}
 	mini__free(e);
@@ -327,7 +334,8 @@ static void run_all_ways(struct run *r)
 			if (cut == CUT_EVERY && total > 4 * 1024 * 1024)
 				continue;
 			w = (struct way){ .place = place, .cut = cut };
-			snprintf(w.name, sizeof(w.name), "%s, %s", cut ? "byte by byte" : "as given", places[place]);
+			snprintf(w.name, sizeof(w.name), "%s, %s",
+				 cut ? "byte by byte" : "as given", places[place]);
 			compare(r, &w);
 		}
 	}
@@ -339,7 +347,8 @@ static void run_all_ways(struct run *r)
 	for (size_t upto = 1; upto < total && !gap && !r->c->mid; upto = next_offset(upto, total)) {
 		for (int end = END_GAP; end <= END_EOF; end++) {
 			w = (struct way){ .place = upto % MINI_PLACES, .end = end, .upto = upto };
-			snprintf(w.name, sizeof(w.name), "%zu bytes, then %s", upto, end == END_GAP ? "a gap" : "the end");
+			snprintf(w.name, sizeof(w.name), "%zu bytes, then %s", upto,
+				 end == END_GAP ? "a gap" : "the end");
 			compare_truncated(r, &w);
 		}
 	}
@@ -347,8 +356,8 @@ static void run_all_ways(struct run *r)
 
 /* ---- files ---- */
 
-void harness__run_file(const char *path, const struct protocol *p, const struct protocol *const *all, FILE *out,
-		       struct harness_tally *tally)
+void harness__run_file(const char *path, const struct protocol *p,
+		       const struct protocol *const *all, FILE *out, struct harness_tally *tally)
 {
 	struct case_file *f = case_file__read(path);
 
@@ -357,7 +366,9 @@ void harness__run_file(const char *path, const struct protocol *p, const struct 
 		tally->failures++;
 	}
 	for (size_t i = 0; i < f->n && !f->error; i++) {
-		struct run r = { .path = path, .p = p, .c = &f->cases[i], .out = out, .tally = tally };
+		struct run r = {
+			.path = path, .p = p, .c = &f->cases[i], .out = out, .tally = tally
+		};
 
 		tally->cases++;
 		if (r.c->unknown) {
@@ -377,8 +388,8 @@ static int is_case(const struct dirent *d)
 	return dot && !strcmp(dot, ".case");
 }
 
-void harness__run_dir(const char *dir, const struct protocol *p, const struct protocol *const *all, FILE *out,
-		      struct harness_tally *tally)
+void harness__run_dir(const char *dir, const struct protocol *p, const struct protocol *const *all,
+		      FILE *out, struct harness_tally *tally)
 {
 	struct dirent **names = NULL;
 	int n = scandir(dir, &names, is_case, alphasort);
@@ -405,7 +416,9 @@ void harness__print_file(const char *path, const struct protocol *p, FILE *out)
 	if (f->error)
 		fprintf(out, "%s\n", f->error);
 	for (size_t i = 0; i < f->n && !f->error; i++) {
-		struct run r = { .path = path, .p = p, .c = &f->cases[i], .out = out, .tally = &tally };
+		struct run r = {
+			.path = path, .p = p, .c = &f->cases[i], .out = out, .tally = &tally
+		};
 
 		detect(&r, NULL);
 		struct mini *e = feed(&r, &w);

@@ -20,12 +20,12 @@ struct harness_tally {
  * All cases of one file. `all`: every protocol that may not claim its bytes (ends with NULL), or NULL. What fails is
  * written to `out`, a paragraph each.
  */
-void harness__run_file(const char *path, const struct protocol *p, const struct protocol *const *all, FILE *out,
-		       struct harness_tally *tally);
+void harness__run_file(const char *path, const struct protocol *p,
+		       const struct protocol *const *all, FILE *out, struct harness_tally *tally);
 
 /* All *.case files of a directory, in the order of their names. */
-void harness__run_dir(const char *dir, const struct protocol *p, const struct protocol *const *all, FILE *out,
-		      struct harness_tally *tally);
+void harness__run_dir(const char *dir, const struct protocol *p, const struct protocol *const *all,
+		      FILE *out, struct harness_tally *tally);
 
 /* What the parser makes of a file's cases, as expectation lines to look at: nothing is compared. */
 void harness__print_file(const char *path, const struct protocol *p, FILE *out);

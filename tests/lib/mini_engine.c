@@ -12,41 +12,43 @@
 
 struct slot {
 	struct message *m;
-	bool done;       /* ended; for a request: there will be no more of it */
-	bool headed;     /* MESSAGE_HEAD was said */
-	bool consumed;   /* some of its bytes were taken */
-	bool lost;       /* a gap lies in it */
-	size_t call;     /* of its first byte */
-	struct xchg *x;  /* NULL: not paired yet */
-	size_t index;    /* in x */
+	bool done;      /* ended; for a request: there will be no more of it */
+	bool headed;    /* MESSAGE_HEAD was said */
+	bool consumed;  /* some of its bytes were taken */
+	bool lost;      /* a gap lies in it */
+	size_t call;    /* of its first byte */
+	struct xchg *x; /* NULL: not paired yet */
+	size_t index;   /* in x */
 };
 
 struct xchg {
 	struct slot **req, **resp; /* n each; resp[i] NULL: not begun */
 	size_t n;
-	size_t paired;       /* responses before this one have begun, or will not come */
-	bool batchable;      /* all in one call */
+	size_t paired;  /* responses before this one have begun, or will not come */
+	bool batchable; /* all in one call */
 	size_t call;
-	bool closed;         /* described */
-	bool doubtful;       /* outstanding when bytes of the responder were lost */
+	bool closed;   /* described */
+	bool doubtful; /* outstanding when bytes of the responder were lost */
 	unsigned flags;
-	char *line;          /* pseudo entries (leave, bad) have it from the start */
+	char *line; /* pseudo entries (leave, bad) have it from the start */
 	struct xchg *next;
 };
 
 struct half {
 	uint8_t *buf;
 	size_t len, cap;
-	bool buf_fresh;      /* buf[0] began a turn */
+	bool buf_fresh; /* buf[0] began a turn */
 	bool call_end;
 	bool resync, wait_turn, ended;
-	bool rest;           /* message.fills_turn: what comes of this turn belongs to `now`, unseen */
-	uint64_t skip;       /* bytes to pass before `skip_what` takes effect */
+	bool rest;     /* message.fills_turn: what comes of this turn belongs to `now`, unseen */
+	uint64_t skip; /* bytes to pass before `skip_what` takes effect */
 	enum message_state skip_what;
-	size_t call;         /* number of the call that is being fed */
-	struct slot *now;    /* message under way */
+	size_t call;      /* number of the call that is being fed */
+	struct slot *now; /* message under way */
 	/* Where calls begin in buf: a message's first byte says in which call it began. */
-	struct { size_t pos, call; } *marks;
+	struct {
+		size_t pos, call;
+	} * marks;
 	size_t nmarks;
 };
 
@@ -58,11 +60,11 @@ struct mini {
 	struct xchg *first, **last;
 	struct slot **slots;
 	size_t nslots, count;
-	int spoke;           /* direction of the last call, -1 none */
+	int spoke; /* direction of the last call, -1 none */
 	bool left, finished;
-	bool deaf;           /* responses belong to requests that were lost, until the requester's next turn */
+	bool deaf; /* responses belong to requests that were lost, until the requester's next turn */
 	const char *breach;
-	uint8_t *guard;      /* mapping: unreadable page, room, unreadable page */
+	uint8_t *guard; /* mapping: unreadable page, room, unreadable page */
 	size_t room;
 };
 
@@ -311,7 +313,8 @@ static bool response__pair(struct mini *e, struct slot *s)
 		while (x->paired < x->n && (x->resp[x->paired] || x->req[x->paired]->m->one_way))
 			x->paired++;
 		for (size_t i = x->paired; i < x->n; i++) {
-			if (x->resp[i] || x->req[i]->m->one_way || (e->p->keyed && x->req[i]->m->key != s->m->key))
+			if (x->resp[i] || x->req[i]->m->one_way ||
+			    (e->p->keyed && x->req[i]->m->key != s->m->key))
 				continue;
 			x->resp[i] = s;
 			s->x = x;
@@ -322,7 +325,8 @@ static bool response__pair(struct mini *e, struct slot *s)
 	return false;
 }
 
-static void slot__head(struct mini *e, enum proto_dir dir, struct slot *s, bool done, size_t end_call)
+static void slot__head(struct mini *e, enum proto_dir dir, struct slot *s, bool done,
+		       size_t end_call)
 {
 	if (s->x || (s->headed && !s->x && dir == PROTO_RESP))
 		return;
@@ -403,7 +407,12 @@ static void lose(struct mini *e, enum proto_dir dir)
 {
 	struct half *h = &e->half[dir];
 
+	struct xchg *x = xchg__last(e);
+
 	half__drop(h, h->len);
+	/* Commands of the same call may have been lost with it: the batch is not whole. */
+	if (dir == PROTO_REQ && x && !x->closed && x->batchable && x->call == h->call)
+		x->flags |= EXCHANGE_LOST_BYTES;
 	if (h->now && h->now->m->fills_turn && !h->resync)
 		h->rest = true;
 	else
@@ -414,7 +423,7 @@ static void lose(struct mini *e, enum proto_dir dir)
 		e->deaf = true;
 		return;
 	}
-	for (struct xchg *x = e->first; x; x = x->next)
+	for (x = e->first; x; x = x->next)
 		x->doubtful = !x->closed && (!e->p->keyed || (h->now && h->now->x == x));
 }
 
@@ -443,7 +452,10 @@ static void settle(struct mini *e, enum proto_dir dir, bool resumed)
 static void try_resync(struct mini *e, enum proto_dir dir, bool gap_follows)
 {
 	struct half *h = &e->half[dir];
-	struct proto_in in = { .len = h->len, .fresh = h->buf_fresh, .gap_follows = gap_follows, .call_end = h->call_end };
+	struct proto_in in = { .len = h->len,
+			       .fresh = h->buf_fresh,
+			       .gap_follows = gap_follows,
+			       .call_end = h->call_end };
 	size_t at_call;
 	uint8_t *shown;
 	ssize_t r;
@@ -479,8 +491,10 @@ static void mini__bad(struct mini *e, enum proto_dir dir)
 	struct half *h = &e->half[dir];
 
 	note(e, dir == PROTO_REQ ? "bad >" : "bad <");
-	if (h->now)
+	if (h->now) {
 		h->now->m->fills_turn = false;
+		h->now->consumed = true; /* whatever it was, it had begun */
+	}
 	lose(e, dir);
 	h->wait_turn = true;
 }
@@ -489,7 +503,10 @@ static void mini__bad(struct mini *e, enum proto_dir dir)
 static bool step(struct mini *e, enum proto_dir dir, bool gap_follows)
 {
 	struct half *h = &e->half[dir];
-	struct proto_in in = { .len = h->len, .fresh = h->buf_fresh, .gap_follows = gap_follows, .call_end = h->call_end };
+	struct proto_in in = { .len = h->len,
+			       .fresh = h->buf_fresh,
+			       .gap_follows = gap_follows,
+			       .call_end = h->call_end };
 	enum message_state what = MESSAGE_PARTIAL;
 	size_t end_call;
 	uint8_t *shown;

@@ -26,7 +26,8 @@ static void put_escaped(FILE *o, struct slice s, bool quoted)
 /* ` key=value`, quoted where the value has a space, a quote or is no plain word; nothing for an empty slice. */
 static void put(FILE *o, const char *key, struct slice s)
 {
-	bool quoted = !strcmp(key, "query") || memchr(s.p ? s.p : "", ' ', s.n) || memchr(s.p ? s.p : "", '"', s.n);
+	bool quoted = !strcmp(key, "query") || memchr(s.p ? s.p : "", ' ', s.n) ||
+		      memchr(s.p ? s.p : "", '"', s.n);
 
 	if (!s.n)
 		return;
@@ -85,7 +86,8 @@ static void put_db(FILE *o, const struct facts_db *d)
 
 static void put_flags(FILE *o, unsigned flags)
 {
-	static const char *const names[] = { "no-request", "no-response", "cut", "lost", "reset", "stopped" };
+	static const char *const names[] = { "no-request", "no-response", "cut",
+					     "lost",       "reset",       "stopped" };
 	const char *sep = " [";
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

@@ -26,8 +26,8 @@ static void run(const char *name)
 		harness__run_file(only, p, protocol_table, stderr, &tally);
 	else
 		harness__run_dir(dir, p, protocol_table, stderr, &tally);
-	cr_assert_eq(tally.failures, 0, "%s: %u failures in %u runs of %u cases", name, tally.failures, tally.runs,
-		     tally.cases);
+	cr_assert_eq(tally.failures, 0, "%s: %u failures in %u runs of %u cases", name,
+		     tally.failures, tally.runs, tally.cases);
 }
 
 Test(proto, http)

@@ -310,6 +310,7 @@ Test(engine, redis_pipeline)
 
 	cr_assert(a);
 	cr_expect_eq(a->i, 3);
-	cr_expect_eq(f->spans[0]->end_ns - f->spans[0]->start_ns, 2000000);
+	cr_expect_eq(f->spans[0]->end_ns - f->spans[0]->start_ns, 3000000, "from its connect to the last answer");
+	cr_expect_eq(f->spans[1]->end_ns - f->spans[1]->start_ns, 1000000);
 	feed__free(f);
 }

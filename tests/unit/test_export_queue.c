@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The queue between tracer and exporter: every span in exactly one counter, whatever the receiver does, and an end in
- * bounded time. First with an exporter made for the test, then over HTTP with tests/otlp_collector.py; and what the
- * OTEL_* variables mean.
+ * The queue between tracer and exporter: every span in exactly one counter, whatever the receiver
+ * does, and an end in bounded time. First with an exporter made for the test, then over HTTP with
+ * tests/otlp_collector.py; and what the OTEL_* variables mean.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -62,24 +62,25 @@ static int64_t now_ms(void)
 
 static void expect_balance(const struct export_stats *s)
 {
-	cr_assert_eq(s->accepted, s->exported + s->dropped_full + s->dropped_refused + s->dropped_timeout,
-		     "%lu != %lu + %lu + %lu + %lu", s->accepted, s->exported, s->dropped_full, s->dropped_refused,
-		     s->dropped_timeout);
+	cr_assert_eq(s->accepted,
+		     s->exported + s->dropped_full + s->dropped_refused + s->dropped_timeout,
+		     "%lu != %lu + %lu + %lu + %lu", s->accepted, s->exported, s->dropped_full,
+		     s->dropped_refused, s->dropped_timeout);
 }
 
 /* ---- an exporter made for the test ---- */
 
 /*
- * Answers from a script, one a send; then EXPORT_OK. While `held`, send() waits, until release() or the deadline that
- * hurry() sets: so a test knows what is in flight.
+ * Answers from a script, one a send; then EXPORT_OK. While `held`, send() waits, until release() or
+ * the deadline that hurry() sets: so a test knows what is in flight.
  */
 struct fake {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	const struct export_answer *script;
 	unsigned n_script, sends;
-	size_t sizes[64];   /* spans of each send */
-	int64_t at_ms[64];  /* when */
+	size_t sizes[64];  /* spans of each send */
+	int64_t at_ms[64]; /* when */
 	bool held, inside, closed;
 	int64_t deadline_ns;
 	size_t split_above; /* answers SPLIT to more spans than that; 0 never */
@@ -88,7 +89,8 @@ struct fake {
 static void fake__wait(struct fake *f)
 {
 	while (f->held) {
-		struct timespec ts = { .tv_sec = f->deadline_ns / 1000000000, .tv_nsec = f->deadline_ns % 1000000000 };
+		struct timespec ts = { .tv_sec = f->deadline_ns / 1000000000,
+				       .tv_nsec = f->deadline_ns % 1000000000 };
 
 		if (f->deadline_ns == INT64_MAX)
 			pthread_cond_wait(&f->changed, &f->lock);
@@ -97,7 +99,8 @@ static void fake__wait(struct fake *f)
 	}
 }
 
-static void fake__send(void *state, struct span *const *spans, size_t n, int64_t timeout_ms, struct export_answer *a)
+static void fake__send(void *state, struct span *const *spans, size_t n, int64_t timeout_ms,
+		       struct export_answer *a)
 {
 	struct fake *f = state;
 
@@ -107,7 +110,8 @@ static void fake__send(void *state, struct span *const *spans, size_t n, int64_t
 		cr_assert_eq(spans[i]->kind, SPAN_SERVER); /* they are alive */
 	f->sizes[f->sends % 64] = n;
 	f->at_ms[f->sends % 64] = now_ms();
-	*a = f->sends < f->n_script ? f->script[f->sends] : (struct export_answer){ .retry_after_ms = -1 };
+	*a = f->sends < f->n_script ? f->script[f->sends]
+				    : (struct export_answer){ .retry_after_ms = -1 };
 	if (f->split_above && n > f->split_above)
 		a->result = EXPORT_SPLIT;
 	f->sends++;
@@ -115,7 +119,9 @@ static void fake__send(void *state, struct span *const *spans, size_t n, int64_t
 	pthread_cond_broadcast(&f->changed);
 	fake__wait(f);
 	if (f->held)
-		*a = (struct export_answer){ .result = EXPORT_RETRY, .retry_after_ms = -1, .why = "no answer" };
+		*a = (struct export_answer){ .result = EXPORT_RETRY,
+					     .retry_after_ms = -1,
+					     .why = "no answer" };
 	f->inside = false;
 	pthread_mutex_unlock(&f->lock);
 }
@@ -178,8 +184,13 @@ static void fake__await_sends(struct fake *f, unsigned n)
 
 /* A delay that no test waits for: batches go when they are full, or at the end. */
 static const struct queue_limits patient = {
-	.max_spans = 1000, .batch_spans = 10, .delay_ms = 3600000, .give_up_ms = 3600000, .backoff_ms = 2,
-	.backoff_max_ms = 8, .retry_after_max_ms = 3600000,
+	.max_spans = 1000,
+	.batch_spans = 10,
+	.delay_ms = 3600000,
+	.give_up_ms = 3600000,
+	.backoff_ms = 2,
+	.backoff_max_ms = 8,
+	.retry_after_max_ms = 3600000,
 };
 
 Test(queue, full_batches_go_at_once_and_the_rest_at_the_end, .timeout = 20)
@@ -240,9 +251,9 @@ Test(queue, what_does_not_fit_is_dropped_by_whole_traces_and_counted, .timeout =
 	put(q, 10);
 	fake__await_send(&f); /* these 10 are under way, the queue is empty */
 	put(q, 15);
-	put(q, 6);  /* does not fit */
-	put(q, 5);  /* does */
-	put(q, 1);  /* not any more */
+	put(q, 6); /* does not fit */
+	put(q, 5); /* does */
+	put(q, 1); /* not any more */
 	export_queue__stats(q, &s);
 	cr_assert_eq(s.accepted, 37);
 	cr_assert_eq(s.dropped_full, 7);
@@ -299,7 +310,10 @@ Test(queue, refusals_and_partial_successes_are_counted_and_not_repeated, .timeou
 	static const struct export_answer script[] = {
 		{ .result = EXPORT_REFUSED, .retry_after_ms = -1, .why = "bad" },
 		{ .result = EXPORT_OK, .retry_after_ms = -1, .rejected = 3, .why = "3 too old" },
-		{ .result = EXPORT_OK, .retry_after_ms = -1, .rejected = 1000, .why = "a receiver that can't count" },
+		{ .result = EXPORT_OK,
+		  .retry_after_ms = -1,
+		  .rejected = 1000,
+		  .why = "a receiver that can't count" },
 	};
 	struct fake f;
 	struct export_stats s;
@@ -326,7 +340,9 @@ Test(queue, gives_up_after_its_time, .timeout = 20)
 	struct export_stats s;
 
 	for (int i = 0; i < 10000; i++)
-		script[i] = (struct export_answer){ .result = EXPORT_RETRY, .retry_after_ms = -1, .why = "no" };
+		script[i] = (struct export_answer){ .result = EXPORT_RETRY,
+						    .retry_after_ms = -1,
+						    .why = "no" };
 	l.give_up_ms = 300;
 	l.delay_ms = 0;
 	fake__init(&f);
@@ -385,7 +401,9 @@ Test(queue, the_end_is_in_time_though_a_send_hangs, .timeout = 20)
 Test(queue, the_end_cuts_a_wait_and_tries_once_more, .timeout = 20)
 {
 	static const struct export_answer script[] = {
-		{ .result = EXPORT_RETRY, .retry_after_ms = 3000000, .why = "come back in an hour" },
+		{ .result = EXPORT_RETRY,
+		  .retry_after_ms = 3000000,
+		  .why = "come back in an hour" },
 	};
 	struct fake f;
 	struct export_stats s;
@@ -402,7 +420,10 @@ Test(queue, the_end_cuts_a_wait_and_tries_once_more, .timeout = 20)
 	export_queue__finish(q, 5000, &s);
 	cr_assert_lt(now_ms() - start, 3000);
 	expect_balance(&s);
-	/* Whether the thread had begun its rest by then is a race; nothing may be unaccounted for in either case. */
+	/*
+	 * Whether the thread had begun its rest by then is a race; nothing may be unaccounted for
+	 * in either case.
+	 */
 	cr_assert_eq(s.exported + s.dropped_timeout, 10);
 }
 
@@ -446,7 +467,9 @@ static const char *test_env(const char *name)
 	return NULL;
 }
 
-/* Settings of these variables: name, value, ..., NULL. `settings` is overwritten by the next call. */
+/*
+ * Settings of these variables: name, value, ..., NULL. `settings` is overwritten by the next call.
+ */
 static struct otlp_settings settings;
 static char why[300];
 
@@ -474,7 +497,9 @@ static int read_settings(const char *endpoint, ...)
 
 Test(settings, endpoint)
 {
-	static const struct { const char *name, *value, *url; } cases[] = {
+	static const struct {
+		const char *name, *value, *url;
+	} cases[] = {
 		{ BASE, "http://c:4318", "http://c:4318/v1/traces" },
 		{ BASE, "http://c:4318/", "http://c:4318/v1/traces" },
 		{ BASE, "http://c:4318/my/", "http://c:4318/my/v1/traces" },
@@ -487,10 +512,13 @@ Test(settings, endpoint)
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		cr_assert_eq(read_settings(NULL, cases[i].name, cases[i].value, NULL), 1, "%s: %s", cases[i].value, why);
+		cr_assert_eq(read_settings(NULL, cases[i].name, cases[i].value, NULL), 1, "%s: %s",
+			     cases[i].value, why);
 		cr_assert_str_eq(settings.url, cases[i].url);
 	}
-	cr_assert_eq(read_settings("http://flag:1", BASE, "http://env:1", TRACES, "http://env:2", NULL), 1);
+	cr_assert_eq(read_settings("http://flag:1", BASE, "http://env:1", TRACES, "http://env:2",
+				   NULL),
+		     1);
 	cr_assert_str_eq(settings.url, "http://flag:1/v1/traces");
 	cr_assert_eq(read_settings(NULL, BASE, "http://env:1", TRACES, "http://env:2/t", NULL), 1);
 	cr_assert_str_eq(settings.url, "http://env:2/t");
@@ -500,7 +528,8 @@ Test(settings, endpoint)
 
 Test(settings, wrong_endpoints_are_errors)
 {
-	static const char *const bad[] = { "localhost:4318", "ftp://c", "http://", "//c", "http://c:99999", "grpc://c", "/v1" };
+	static const char *const bad[] = { "localhost:4318", "ftp://c",  "http://", "//c",
+					   "http://c:99999", "grpc://c", "/v1" };
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		cr_assert_eq(read_settings(bad[i], NULL), -EINVAL, "%s", bad[i]);
@@ -512,15 +541,22 @@ Test(settings, wrong_endpoints_are_errors)
 
 Test(settings, on_and_off)
 {
-	cr_assert_eq(read_settings(NULL, NULL), 0, "weft is no SDK: it exports when it is asked to");
+	cr_assert_eq(read_settings(NULL, NULL), 0,
+		     "weft is no SDK: it exports when it is asked to");
 	cr_assert_eq(read_settings(NULL, BASE, "", NULL), 0, "empty is unset");
 	cr_assert_eq(read_settings(NULL, BASE, "http://c", "OTEL_SDK_DISABLED", "TRUE", NULL), 0);
-	cr_assert_eq(read_settings(NULL, BASE, "http://c", "OTEL_SDK_DISABLED", "1", NULL), 1, "only true is true");
-	cr_assert_eq(read_settings(NULL, BASE, "http://c", "OTEL_TRACES_EXPORTER", "none", NULL), 0);
-	cr_assert_eq(read_settings(NULL, BASE, "http://c", "OTEL_TRACES_EXPORTER", "console, OTLP", NULL), 1);
-	cr_assert_eq(read_settings(NULL, BASE, "http://c", "OTEL_TRACES_EXPORTER", "weird", NULL), 1);
-	cr_assert_eq(read_settings("http://c", "OTEL_SDK_DISABLED", "true", "OTEL_TRACES_EXPORTER", "none", NULL), 1,
-		     "the command line wins");
+	cr_assert_eq(read_settings(NULL, BASE, "http://c", "OTEL_SDK_DISABLED", "1", NULL), 1,
+		     "only true is true");
+	cr_assert_eq(read_settings(NULL, BASE, "http://c", "OTEL_TRACES_EXPORTER", "none", NULL),
+		     0);
+	cr_assert_eq(read_settings(NULL, BASE, "http://c", "OTEL_TRACES_EXPORTER", "console, OTLP",
+				   NULL),
+		     1);
+	cr_assert_eq(read_settings(NULL, BASE, "http://c", "OTEL_TRACES_EXPORTER", "weird", NULL),
+		     1);
+	cr_assert_eq(read_settings("http://c", "OTEL_SDK_DISABLED", "true", "OTEL_TRACES_EXPORTER",
+				   "none", NULL),
+		     1, "the command line wins");
 }
 
 Test(settings, protocol_compression_timeout)
@@ -530,21 +566,26 @@ Test(settings, protocol_compression_timeout)
 	cr_assert_eq(settings.encoding, OTLP_PROTOBUF);
 	cr_assert(settings.gzip);
 	cr_assert_eq(settings.timeout_ms, 10000);
-	cr_assert_eq(read_settings("http://c", P, "http/JSON", "OTEL_EXPORTER_OTLP_COMPRESSION", "none",
-				   "OTEL_EXPORTER_OTLP_TIMEOUT", "0", NULL), 1);
+	cr_assert_eq(read_settings("http://c", P, "http/JSON", "OTEL_EXPORTER_OTLP_COMPRESSION",
+				   "none", "OTEL_EXPORTER_OTLP_TIMEOUT", "0", NULL),
+		     1);
 	cr_assert_eq(settings.encoding, OTLP_JSON);
 	cr_assert_not(settings.gzip);
 	cr_assert_eq(settings.timeout_ms, INT64_MAX, "0 is no limit");
 	cr_assert_eq(read_settings("http://c", P, "grpc", NULL), -EINVAL);
 	cr_assert(strstr(why, "http/protobuf"), "%s", why);
-	cr_assert_eq(read_settings("http://c", P, "grpc", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf", NULL), 1);
-	cr_assert_eq(read_settings("http://c", P, "smoke signals", "OTEL_EXPORTER_OTLP_COMPRESSION", "brotli",
-				   "OTEL_EXPORTER_OTLP_TIMEOUT", "-5", NULL), 1, "unknown values are ignored");
+	cr_assert_eq(read_settings("http://c", P, "grpc", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+				   "http/protobuf", NULL),
+		     1);
+	cr_assert_eq(read_settings("http://c", P, "smoke signals", "OTEL_EXPORTER_OTLP_COMPRESSION",
+				   "brotli", "OTEL_EXPORTER_OTLP_TIMEOUT", "-5", NULL),
+		     1, "unknown values are ignored");
 	cr_assert_eq(settings.encoding, OTLP_PROTOBUF);
 	cr_assert(settings.gzip);
 	cr_assert_eq(settings.timeout_ms, 10000);
-	cr_assert_eq(read_settings("http://c", "OTEL_EXPORTER_OTLP_TIMEOUT", "7", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "9",
-				   NULL), 1);
+	cr_assert_eq(read_settings("http://c", "OTEL_EXPORTER_OTLP_TIMEOUT", "7",
+				   "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "9", NULL),
+		     1);
 	cr_assert_eq(settings.timeout_ms, 9);
 }
 
@@ -557,19 +598,30 @@ Test(settings, headers)
 	cr_assert_str_eq(settings.headers[1], "X-Key: b c=,");
 	cr_assert_str_eq(settings.headers[2], "e;");
 	cr_assert_str_eq(settings.headers[3], "f: x=y");
-	cr_assert_eq(read_settings("http://c", H, "a=%0d%0aHost: evil,b=%,c=%4,d=%zz,no,=x,b d=1,Content-Type=x,ok=1", NULL), 1);
+	cr_assert_eq(
+		read_settings("http://c", H,
+			      "a=%0d%0aHost: evil,b=%,c=%4,d=%zz,no,=x,b d=1,Content-Type=x,ok=1",
+			      NULL),
+		1);
 	cr_assert_eq(settings.n_headers, 1, "neither injected lines nor broken escapes");
 	cr_assert_str_eq(settings.headers[0], "ok: 1");
-	cr_assert_eq(read_settings("http://c", H, "a=1", "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "b=2", NULL), 1);
+	cr_assert_eq(read_settings("http://c", H, "a=1", "OTEL_EXPORTER_OTLP_TRACES_HEADERS", "b=2",
+				   NULL),
+		     1);
 	cr_assert_eq(settings.n_headers, 1);
 	cr_assert_str_eq(settings.headers[0], "b: 2");
 }
 
 Test(settings, files_must_be_readable)
 {
-	cr_assert_eq(read_settings("http://c", "OTEL_EXPORTER_OTLP_CERTIFICATE", "/nonexistent/ca.pem", NULL), -ENOENT);
-	cr_assert(strstr(why, "OTEL_EXPORTER_OTLP_CERTIFICATE") && strstr(why, "/nonexistent/ca.pem"), "%s", why);
-	cr_assert_eq(read_settings("http://c", "OTEL_EXPORTER_OTLP_CERTIFICATE", "/dev/null", NULL), 1);
+	cr_assert_eq(read_settings("http://c", "OTEL_EXPORTER_OTLP_CERTIFICATE",
+				   "/nonexistent/ca.pem", NULL),
+		     -ENOENT);
+	cr_assert(strstr(why, "OTEL_EXPORTER_OTLP_CERTIFICATE") &&
+			  strstr(why, "/nonexistent/ca.pem"),
+		  "%s", why);
+	cr_assert_eq(read_settings("http://c", "OTEL_EXPORTER_OTLP_CERTIFICATE", "/dev/null", NULL),
+		     1);
 	cr_assert_str_eq(settings.ca_file, "/dev/null");
 }
 
@@ -593,7 +645,8 @@ Test(settings, queue_limits)
 	cr_assert_eq(read_limits(NULL, NULL).max_spans, 65536);
 	cr_assert_eq(read_limits(NULL, NULL).batch_spans, 512);
 	cr_assert_eq(read_limits(NULL, NULL).delay_ms, 1000);
-	cr_assert_eq(read_limits("100", NULL).batch_spans, 100, "a batch is never larger than the queue");
+	cr_assert_eq(read_limits("100", NULL).batch_spans, 100,
+		     "a batch is never larger than the queue");
 	cr_assert_eq(read_limits("100", "7").batch_spans, 7);
 	cr_assert_eq(read_limits("0", "many").max_spans, 65536, "not positive: ignored");
 	cr_assert_eq(read_limits("0", "many").batch_spans, 512);
@@ -615,7 +668,8 @@ static struct collector collector__start(const char *script)
 	int in[2], out[2];
 	static char path[600];
 
-	snprintf(path, sizeof(path), "%.*s/../otlp_collector.py", (int)(strrchr(this_file, '/') - this_file), this_file);
+	snprintf(path, sizeof(path), "%.*s/../otlp_collector.py",
+		 (int)(strrchr(this_file, '/') - this_file), this_file);
 	cr_assert(pipe(in) == 0 && pipe(out) == 0);
 	c.pid = fork();
 	if (c.pid == 0) {
@@ -623,7 +677,8 @@ static struct collector collector__start(const char *script)
 		dup2(out[1], 1);
 		for (int fd = 3; fd < 64; fd++)
 			close(fd);
-		execlp("python3", "python3", "-B", path, "--script", script, "--out", collector_out, (char *)NULL);
+		execlp("python3", "python3", "-B", path, "--script", script, "--out", collector_out,
+		       (char *)NULL);
 		_exit(127);
 	}
 	close(in[0]);
@@ -644,24 +699,30 @@ static void collector__stop(struct collector *c)
 /* A number from the collector's summary. */
 static json_int_t collector__count(const struct collector *c, const char *what)
 {
-	char command[100], text[20000];
+	char command[120], text[20000];
 
-	snprintf(command, sizeof(command), "curl -s http://127.0.0.1:%d/summary", c->port);
+	snprintf(command, sizeof(command), "curl -s --noproxy '*' http://127.0.0.1:%d/summary",
+		 c->port);
 	FILE *p = popen(command, "r");
 	size_t n = fread(text, 1, sizeof(text), p);
 
 	pclose(p);
-	json_t *summary = json_loadb(text, n, 0, NULL), *problems = json_object_get(summary, "problems");
+	json_t *summary = json_loadb(text, n, 0, NULL),
+	       *problems = json_object_get(summary, "problems");
 
 	cr_assert_not_null(summary);
-	cr_assert_eq(json_array_size(problems), 0, "%s", json_string_value(json_array_get(problems, 0)));
+	cr_assert_eq(json_array_size(problems), 0, "%s",
+		     json_string_value(json_array_get(problems, 0)));
 	json_int_t value = json_integer_value(json_object_get(summary, what));
 
 	json_decref(summary);
 	return value;
 }
 
-/* A queue to that collector, in small batches and without long waits; further variables: name, value, ..., NULL. */
+/*
+ * A queue to that collector, in small batches and without long waits; further variables: name,
+ * value, ..., NULL.
+ */
 static struct export_queue *queue_to(const struct collector *c, const struct queue_limits *l, ...)
 {
 	static char url[64];
@@ -679,13 +740,14 @@ static struct export_queue *queue_to(const struct collector *c, const struct que
 	va_end(ap);
 	snprintf(url, sizeof(url), "http://127.0.0.1:%d", c->port);
 	log__set_level(LOG_ERROR);
-	unsetenv("http_proxy");
+	setenv("no_proxy", "*", 1);
 	cr_assert_eq(exporter_table[0]->open(&cfg, &state, why, sizeof(why)), 1, "%s", why);
 	return export_queue__new(exporter_table[0], state, l);
 }
 
 /* 40 spans in batches of ten to a collector with this script. */
-static struct export_stats send_forty(const char *script, struct collector *c, const char *name, const char *value)
+static struct export_stats send_forty(const char *script, struct collector *c, const char *name,
+				      const char *value)
 {
 	struct export_stats s;
 
@@ -714,7 +776,8 @@ Test(http, all_is_well, .timeout = 60)
 		cr_assert_eq(s.exported, 40, "%s", s.last_error);
 		cr_assert_eq(collector__count(&c, "accepted_spans"), 40);
 		cr_assert_eq(collector__count(&c, "requests"), 4);
-		cr_assert_leq(collector__count(&c, "connections"), 1 + 4, "one for the spans, one a summary");
+		cr_assert_leq(collector__count(&c, "connections"), 1 + 4,
+			      "one for the spans, one a summary");
 		collector__stop(&c);
 	}
 }
@@ -722,7 +785,8 @@ Test(http, all_is_well, .timeout = 60)
 Test(http, what_may_be_retried_is, .timeout = 60)
 {
 	struct collector c;
-	struct export_stats s = send_forty("503*2,429,502,504,reset,close,503=1,503=date:1", &c, NULL, NULL);
+	struct export_stats s = send_forty("503*2,429,502,504,reset,close,503=1,503=date:1", &c,
+					   NULL, NULL);
 
 	cr_assert_eq(s.exported, 40, "%s", s.last_error);
 	cr_assert_geq(s.retries, 8, "the transport may repeat a request by itself after a reset");
@@ -751,7 +815,8 @@ Test(http, retry_after_is_kept, .timeout = 60)
 
 Test(http, what_may_not_be_retried_is_not, .timeout = 60)
 {
-	static const char *const steps[] = { "400*inf", "413*inf", "401*inf", "404*inf", "500*inf", "301*inf", "nothttp*inf" };
+	static const char *const steps[] = { "400*inf", "413*inf", "401*inf",    "404*inf",
+					     "500*inf", "301*inf", "nothttp*inf" };
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
 		struct collector c;
@@ -771,8 +836,9 @@ Test(http, partial_success, .timeout = 60)
 
 	for (int i = 0; i < 2; i++) {
 		struct collector c;
-		struct export_stats s = send_forty("partial=3:too old,warn=careful,garbage,partial=99", &c,
-						   "OTEL_EXPORTER_OTLP_PROTOCOL", protocols[i]);
+		struct export_stats s = send_forty(
+			"partial=3:too old,warn=careful,garbage,partial=99", &c,
+			"OTEL_EXPORTER_OTLP_PROTOCOL", protocols[i]);
 
 		cr_assert_eq(s.dropped_refused, 3 + 10);
 		cr_assert_eq(s.exported, 27);
@@ -842,16 +908,20 @@ Test(http, headers_and_agent, .timeout = 60)
 
 	cr_assert(fd >= 0);
 	collector_out = path;
-	struct export_stats s = send_forty("ok", &c, "OTEL_EXPORTER_OTLP_HEADERS", "X-Key=a%20b,e=");
+	struct export_stats s = send_forty("ok", &c, "OTEL_EXPORTER_OTLP_HEADERS",
+					   "X-Key=a%20b,e=");
 
 	cr_assert_eq(s.exported, 40);
 	collector__stop(&c);
 	FILE *f = fdopen(fd, "r");
-	json_t *request = json_loadf(f, JSON_DISABLE_EOF_CHECK, NULL), *headers = json_object_get(request, "headers");
+	json_t *request = json_loadf(f, JSON_DISABLE_EOF_CHECK, NULL),
+	       *headers = json_object_get(request, "headers");
 
 	cr_assert_str_eq(json_string_value(json_object_get(request, "path")), "/v1/traces");
-	cr_assert_str_eq(json_string_value(json_object_get(headers, "User-Agent")), "weft/9 OTel-OTLP-Exporter-C/9");
-	cr_assert_str_eq(json_string_value(json_object_get(headers, "Content-Type")), "application/x-protobuf");
+	cr_assert_str_eq(json_string_value(json_object_get(headers, "User-Agent")),
+			 "weft/9 OTel-OTLP-Exporter-C/9");
+	cr_assert_str_eq(json_string_value(json_object_get(headers, "Content-Type")),
+			 "application/x-protobuf");
 	cr_assert_str_eq(json_string_value(json_object_get(headers, "Content-Encoding")), "gzip");
 	cr_assert_str_eq(json_string_value(json_object_get(headers, "X-Key")), "a b");
 	cr_assert_str_eq(json_string_value(json_object_get(headers, "e")), "");

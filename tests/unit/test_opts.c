@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The command line: what is understood, and that every wrong one gets exit status 1 and one line that says what to do. */
+/*
+ * The command line: what is understood, and that every wrong one gets exit status 1 and one line
+ * that says what to do.
+ */
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <fcntl.h>
@@ -35,7 +38,9 @@ static void restore(int fd, int saved, char *buf, size_t size)
 	close(saved);
 }
 
-/* Words of `line` are separated by blanks; '' is an empty word. The words live as long as the test. */
+/*
+ * Words of `line` are separated by blanks; '' is an empty word. The words live as long as the test.
+ */
 static int parse(const char *line, struct options *o)
 {
 	static char copy[1024], weft[] = "weft";
@@ -95,8 +100,9 @@ Test(opts, everything)
 	     "--otlp https://host:4318/x --record f.weft -o otlp-json --max-spans 7 --backend kprobe --ring-size 512k "
 	     "--max-connections 100 --raw-queries -vv",
 	     &o);
-	static const enum selector_kind kinds[] = { SELECT_CGROUP, SELECT_PID,	SELECT_PID,  SELECT_PID, SELECT_SERVICE,
-						    SELECT_EXE,	   SELECT_COMM, SELECT_PORT, SELECT_PORT };
+	static const enum selector_kind kinds[] = { SELECT_CGROUP, SELECT_PID,     SELECT_PID,
+						    SELECT_PID,    SELECT_SERVICE, SELECT_EXE,
+						    SELECT_COMM,   SELECT_PORT,    SELECT_PORT };
 
 	cr_assert_eq(o.n_selectors, sizeof(kinds) / sizeof(*kinds));
 	for (size_t i = 0; i < o.n_selectors; i++)
@@ -151,8 +157,9 @@ Test(opts, durations)
 	static const struct {
 		const char *text;
 		uint64_t ns;
-	} cases[] = { { "10", 10000000000 }, { "10s", 10000000000 }, { "500ms", 500000000 }, { "2m", 120000000000 },
-		      { "1h", 3600000000000 }, { "1.5s", 1500000000 }, { "0.25", 250000000 } };
+	} cases[] = { { "10", 10000000000 },  { "10s", 10000000000 },  { "500ms", 500000000 },
+		      { "2m", 120000000000 }, { "1h", 3600000000000 }, { "1.5s", 1500000000 },
+		      { "0.25", 250000000 } };
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		char line[64];
@@ -170,7 +177,11 @@ Test(opts, ring_sizes)
 	static const struct {
 		const char *text;
 		size_t bytes;
-	} cases[] = { { "256K", 256 << 10 }, { "262144", 262144 }, { "16M", 16 << 20 }, { "1G", 1 << 30 }, { "1024m", 1 << 30 } };
+	} cases[] = { { "256K", 256 << 10 },
+		      { "262144", 262144 },
+		      { "16M", 16 << 20 },
+		      { "1G", 1 << 30 },
+		      { "1024m", 1 << 30 } };
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		char line[64];
@@ -204,7 +215,8 @@ static uint64_t protocols(const char *options)
 
 Test(opts, protocol_lists)
 {
-	uint64_t http = bit_of("http"), postgres = bit_of("postgres"), redis = bit_of("redis"), all = protocols("");
+	uint64_t http = bit_of("http"), postgres = bit_of("postgres"), redis = bit_of("redis"),
+		 all = protocols("");
 
 	cr_assert_eq(all & (http | postgres | redis), http | postgres | redis);
 	cr_assert_eq(protocols("--protocol http"), http);
@@ -305,8 +317,10 @@ Test(opts, wrong_usage)
 
 		cr_assert_eq(status, EXIT_USAGE, "weft %s: status %d", wrong[i][0], status);
 		cr_assert_str_eq(out, "");
-		cr_assert(newline && !newline[1] && strncmp(err, "weft: ", 6) == 0, "weft %s: not one line: '%s'", wrong[i][0], err);
-		cr_assert_not_null(strstr(err, wrong[i][1]), "weft %s: '%s' has no '%s'", wrong[i][0], err, wrong[i][1]);
+		cr_assert(newline && !newline[1] && strncmp(err, "weft: ", 6) == 0,
+			  "weft %s: not one line: '%s'", wrong[i][0], err);
+		cr_assert_not_null(strstr(err, wrong[i][1]), "weft %s: '%s' has no '%s'",
+				   wrong[i][0], err, wrong[i][1]);
 	}
 }
 
@@ -321,7 +335,9 @@ Test(opts, unknown_protocol_lists_the_known)
 
 Test(opts, help_and_version)
 {
-	static const char *const lines[] = { "--help", "-h", "-?", "-p 1 --help", "doctor --help", "--help --nonsense" };
+	static const char *const lines[] = {
+		"--help", "-h", "-?", "-p 1 --help", "doctor --help", "--help --nonsense"
+	};
 	struct options o;
 
 	for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {

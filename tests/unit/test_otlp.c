@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The two encodings of OTLP and the two JSON views. The bytes wanted are written here by hand from the field tables;
- * bigger messages are judged by tests/otlp_validate.py, which shares nothing with the encoder, and that the judge
- * is awake is tested too.
+ * The two encodings of OTLP and the two JSON views. The bytes wanted are written here by hand from
+ * the field tables; bigger messages are judged by tests/otlp_validate.py, which shares nothing with
+ * the encoder, and that the judge is awake is tested too.
  */
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -52,22 +52,25 @@ static bool contains(struct bytes b, const void *p, size_t n)
 
 Test(otlp, a_span_byte_for_byte)
 {
+	/* clang-format off */
 	static const uint8_t want[] = {
-		0x12, 106,                                             /* ScopeSpans.spans */
-		0x0a, 16, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11,
-		0x12, 8, 2, 2, 2, 2, 2, 2, 2, 2,                       /* span_id */
-		0x1a, 3, 'a', '=', '1',                                /* trace_state */
-		0x22, 8, 9, 9, 9, 9, 9, 9, 9, 9,                       /* parent_span_id */
-		0x2a, 3, 'G', 'E', 'T',                                /* name */
-		0x30, 3,                                               /* kind CLIENT */
-		0x39, 0x00, 0x00, 0x2a, 0x36, 0xfe, 0x9c, 0x97, 0x17,  /* start: 1700000000000000000 */
-		0x41, 0x01, 0x00, 0x2a, 0x36, 0xfe, 0x9c, 0x97, 0x17,  /* end */
-		0x4a, 8, 0x0a, 1, 'n', 0x12, 3, 0x18, 0xac, 0x02,      /* attributes: n = 300 */
-		0x4a, 9, 0x0a, 1, 's', 0x12, 4, 0x0a, 2, 'v', 'w',     /* attributes: s = "vw" */
-		0x50, 5,                                               /* dropped_attributes_count */
-		0x7a, 7, 0x12, 3, 'b', 'a', 'd', 0x18, 2,              /* status: message, ERROR */
-		0x85, 0x01, 0x01, 0x03, 0x00, 0x00,                    /* flags: sampled, remote parent */
+		0x12, 106,                                            /* ScopeSpans.spans */
+		0x0a, 16, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11,
+		0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11,       /* trace_id */
+		0x12, 8, 2, 2, 2, 2, 2, 2, 2, 2,                      /* span_id */
+		0x1a, 3, 'a', '=', '1',                               /* trace_state */
+		0x22, 8, 9, 9, 9, 9, 9, 9, 9, 9,                      /* parent_span_id */
+		0x2a, 3, 'G', 'E', 'T',                               /* name */
+		0x30, 3,                                              /* kind CLIENT */
+		0x39, 0x00, 0x00, 0x2a, 0x36, 0xfe, 0x9c, 0x97, 0x17, /* start */
+		0x41, 0x01, 0x00, 0x2a, 0x36, 0xfe, 0x9c, 0x97, 0x17, /* end */
+		0x4a, 8, 0x0a, 1, 'n', 0x12, 3, 0x18, 0xac, 0x02,     /* attribute n = 300 */
+		0x4a, 9, 0x0a, 1, 's', 0x12, 4, 0x0a, 2, 'v', 'w',    /* attribute s = "vw" */
+		0x50, 5,                                              /* dropped_attributes_count */
+		0x7a, 7, 0x12, 3, 'b', 'a', 'd', 0x18, 2,             /* status: message, ERROR */
+		0x85, 0x01, 0x01, 0x03, 0x00, 0x00,                   /* flags: sampled, remote */
 	};
+	/* clang-format on */
 	struct span *s = make_span(2, "GET");
 	struct bytes b;
 
@@ -82,22 +85,26 @@ Test(otlp, a_span_byte_for_byte)
 	cr_assert_eq(sizeof(want), 2 + 106);
 	cr_assert_eq(otlp__encode_protobuf(&s, 1, &b), 0);
 	cr_assert(contains(b, want, sizeof(want)));
-	cr_assert(contains(b, "\x0a\x04weft\x12\x05" WEFT_VERSION, 8 + strlen(WEFT_VERSION)), "scope");
+	cr_assert(contains(b, "\x0a\x04weft\x12\x05" WEFT_VERSION, 8 + strlen(WEFT_VERSION)),
+		  "scope");
 	free(b.p);
 	span__free(s);
 }
 
 Test(otlp, a_root_without_extras_writes_no_default)
 {
+	/* clang-format off */
 	static const uint8_t want[] = {
-		0x12, 16 + 2 + 8 + 2 + 3 + 2 + 9 + 9,
-		0x0a, 16, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11,
+		0x12, 18 + 10 + 3 + 2 + 9 + 9,
+		0x0a, 16, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11,
+		0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11,
 		0x12, 8, 2, 2, 2, 2, 2, 2, 2, 2,
 		0x2a, 1, 'x',
 		0x30, 3,
 		0x39, 0x00, 0x00, 0x2a, 0x36, 0xfe, 0x9c, 0x97, 0x17,
 		0x41, 0x01, 0x00, 0x2a, 0x36, 0xfe, 0x9c, 0x97, 0x17,
 	};
+	/* clang-format on */
 	struct span *s = make_span(2, "x");
 	struct bytes b;
 
@@ -128,8 +135,14 @@ Test(otlp, texts_keep_their_nul_and_bad_utf8_is_repaired)
 	span__set_str(s, "nul", SLICE("a\0b"));
 	s->name = slice__from("caf\xe9 \xed\xa0\x80", 8);
 	cr_assert_eq(otlp__encode_protobuf(&s, 1, &b), 0);
-	cr_assert(contains(b, "\x12\x05\x0a\x03" "a\0b", 7));
-	cr_assert(contains(b, "\x2a\x10" "caf\xef\xbf\xbd \xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd", 18));
+	cr_assert(contains(b,
+			   "\x12\x05\x0a\x03"
+			   "a\0b",
+			   7));
+	cr_assert(contains(b,
+			   "\x2a\x10"
+			   "caf\xef\xbf\xbd \xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd",
+			   18));
 	free(b.p);
 	cr_assert_eq(otlp__encode_json(&s, 1, &b), 0);
 	cr_assert(contains(b, "\"a\\u0000b\"", 10));
@@ -179,16 +192,21 @@ Test(otlp, a_json_line_word_for_word)
 		"{\"resourceSpans\":[{\"resource\":{\"attributes\":["
 		"{\"key\":\"service.name\",\"value\":{\"stringValue\":\"shop\"}},"
 		"{\"key\":\"process.pid\",\"value\":{\"intValue\":\"42\"}}]},"
-		"\"scopeSpans\":[{\"scope\":{\"name\":\"weft\",\"version\":\"" WEFT_VERSION "\"},\"spans\":[{"
-		"\"traceId\":\"11111111111111111111111111111111\",\"spanId\":\"0202020202020202\",\"traceState\":\"a=1\","
+		"\"scopeSpans\":[{\"scope\":{\"name\":\"weft\",\"version\":\"" WEFT_VERSION
+		"\"},\"spans\":[{"
+		"\"traceId\":\"11111111111111111111111111111111\","
+		"\"spanId\":\"0202020202020202\",\"traceState\":\"a=1\","
 		"\"parentSpanId\":\"0909090909090909\",\"flags\":769,\"name\":\"GET\",\"kind\":3,"
-		"\"startTimeUnixNano\":\"1700000000000000000\",\"endTimeUnixNano\":\"1700000000000000001\",\"attributes\":["
+		"\"startTimeUnixNano\":\"1700000000000000000\","
+		"\"endTimeUnixNano\":\"1700000000000000001\",\"attributes\":["
 		"{\"key\":\"i\",\"value\":{\"intValue\":\"-9223372036854775808\"}},"
 		"{\"key\":\"b\",\"value\":{\"boolValue\":true}},"
 		"{\"key\":\"d\",\"value\":{\"doubleValue\":0.1}},"
-		"{\"key\":\"s\",\"value\":{\"stringValue\":\"\\\"\\\\\\n\\u001b\\u007f\xc3\xa9\"}}],"
+		"{\"key\":\"s\","
+		"\"value\":{\"stringValue\":\"\\\"\\\\\\n\\u001b\\u007f\xc3\xa9\"}}],"
 		"\"droppedAttributesCount\":5,"
-		"\"links\":[{\"traceId\":\"22222222222222222222222222222222\",\"spanId\":\"0303030303030303\"}],"
+		"\"links\":[{\"traceId\":\"22222222222222222222222222222222\","
+		"\"spanId\":\"0303030303030303\"}],"
 		"\"status\":{\"message\":\"bad\",\"code\":2}}],"
 		"\"schemaUrl\":\"https://opentelemetry.io/schemas/1.44.0\"}],"
 		"\"schemaUrl\":\"https://opentelemetry.io/schemas/1.44.0\"}]}";
@@ -224,17 +242,21 @@ Test(answer, protobuf)
 
 	cr_assert_eq(otlp__decode_answer_protobuf(NULL, 0, &a), 0);
 	cr_assert_eq(a.rejected, 0);
-	cr_assert_eq(otlp__decode_answer_protobuf((const uint8_t *)"\x0a\x08\x08\x05\x12\x04no\x1b!", 10, &a), 0);
+	cr_assert_eq(otlp__decode_answer_protobuf(
+			     (const uint8_t *)"\x0a\x08\x08\x05\x12\x04no\x1b!", 10, &a),
+		     0);
 	cr_assert_eq(a.rejected, 5);
 	cr_assert_str_eq(a.message, "no !", "nothing that a terminal obeys");
-	cr_assert_eq(otlp__decode_answer_protobuf((const uint8_t *)"\xff\xff\xff", 3, &a), -EBADMSG);
+	cr_assert_eq(otlp__decode_answer_protobuf((const uint8_t *)"\xff\xff\xff", 3, &a),
+		     -EBADMSG);
 	cr_assert_eq(otlp__decode_status_protobuf((const uint8_t *)"\x08\x03\x12\x02hm", 6, &a), 0);
 	cr_assert_str_eq(a.message, "hm");
 }
 
 Test(answer, json)
 {
-	static const char full[] = "{\"partialSuccess\":{\"rejectedSpans\":\"7\",\"errorMessage\":\"too old\"}}";
+	static const char full
+		[] = "{\"partialSuccess\":{\"rejectedSpans\":\"7\",\"errorMessage\":\"too old\"}}";
 	static const char odd[] = "{\"partialSuccess\":[1],\"x\":{}}";
 	struct otlp_answer a;
 
@@ -290,7 +312,8 @@ static struct trace *make_trace(struct resource *const *resources, unsigned n_re
 
 static struct trace *make_big_trace(unsigned traces)
 {
-	struct resource *resources[3] = { make_resource(1, "shop"), make_resource(2, "front"), make_resource(3, "caf\xe9") };
+	struct resource *resources[3] = { make_resource(1, "shop"), make_resource(2, "front"),
+					  make_resource(3, "caf\xe9") };
 	struct span **all = calloc(traces * PER_TRACE, sizeof(*all));
 
 	for (unsigned i = 0; i < traces; i++) {
@@ -369,8 +392,14 @@ static void break_span(struct span *s, int how)
 	case 10: s->flags |= 0x400; break;
 	case 11: s->start_ns = 0; break;
 	case 12: memcpy(s->span_id, s->parent_id, 8); break;
-	case 13: resource__unref(s->resource); s->resource = make_resource(0, "no pid"); break;
-	case 14: resource__unref(s->resource); s->resource = NULL; break;
+	case 13:
+		resource__unref(s->resource);
+		s->resource = make_resource(0, "no pid");
+		break;
+	case 14:
+		resource__unref(s->resource);
+		s->resource = NULL;
+		break;
 	case 15: memset(s->links[0].span_id, 0, 8); break;
 	case 16: s->attrs[0].key = ""; break;
 	}
@@ -416,13 +445,19 @@ static void capture__close(struct capture *c)
 Test(view, json_is_flat_and_one_span_a_line)
 {
 	static const char want[] =
-		"{\"trace_id\":\"11111111111111111111111111111111\",\"span_id\":\"0202020202020202\",\"parent_id\":null,"
+		"{\"trace_id\":\"11111111111111111111111111111111\","
+		"\"span_id\":\"0202020202020202\",\"parent_id\":null,"
 		"\"service\":\"shop\",\"pid\":42,\"name\":\"GET\",\"kind\":\"SERVER\","
-		"\"start\":\"2023-11-14T22:13:20.000000007Z\",\"start_ns\":1700000000000000007,\"duration_ms\":12.000345,"
-		"\"status\":\"ERROR\",\"protocol\":\"http\",\"attributes\":{\"http.response.status_code\":500,\"ok\":false}}\n"
-		"{\"trace_id\":\"11111111111111111111111111111111\",\"span_id\":\"0303030303030303\","
-		"\"parent_id\":\"0202020202020202\",\"service\":null,\"pid\":null,\"name\":\"x\",\"kind\":\"CLIENT\","
-		"\"start\":\"2023-11-14T22:13:20.000000000Z\",\"start_ns\":1700000000000000000,\"duration_ms\":0.000001,"
+		"\"start\":\"2023-11-14T22:13:20.000000007Z\",\"start_ns\":1700000000000000007,"
+		"\"duration_ms\":12.000345,"
+		"\"status\":\"ERROR\",\"protocol\":\"http\","
+		"\"attributes\":{\"http.response.status_code\":500,\"ok\":false}}\n"
+		"{\"trace_id\":\"11111111111111111111111111111111\","
+		"\"span_id\":\"0303030303030303\","
+		"\"parent_id\":\"0202020202020202\",\"service\":null,\"pid\":null,"
+		"\"name\":\"x\",\"kind\":\"CLIENT\","
+		"\"start\":\"2023-11-14T22:13:20.000000000Z\",\"start_ns\":1700000000000000000,"
+		"\"duration_ms\":0.000001,"
 		"\"status\":\"UNSET\",\"protocol\":null,\"attributes\":{}}\n";
 	struct span **spans = calloc(2, sizeof(*spans));
 	struct capture c;
@@ -465,7 +500,8 @@ static unsigned spans_in(char *text)
 {
 	unsigned n = 0;
 
-	for (char *save, *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+	for (char *save, *line = strtok_r(text, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save)) {
 		json_t *request = json_loads(line, JSON_REJECT_DUPLICATES, NULL), *rs, *ss;
 		size_t i, k;
 

@@ -12,7 +12,8 @@
 /* "" stands for "can't be said". */
 static void free_or_null(char *s, const char *want, const char *what)
 {
-	cr_assert(s ? strcmp(s, want) == 0 : !*want, "%s: '%s', wanted '%s'", what, s ? s : "", want);
+	cr_assert(s ? strcmp(s, want) == 0 : !*want, "%s: '%s', wanted '%s'", what, s ? s : "",
+		  want);
 	free(s);
 }
 
@@ -59,15 +60,19 @@ static const struct {
 	{ "python3.11", "python|--|shop.py", "shop" },
 	{ "python3.11", "python|/dev/fd/3", "" },
 	{ "python3.11", "python3|/usr/bin/gunicorn|-w|4|-b|127.0.0.1:8000|shop:app", "shop" },
-	{ "python3.11", "python3|/usr/bin/gunicorn|-b|localhost:8000|--threads=4|shop.wsgi:create_app()", "shop.wsgi" },
+	{ "python3.11",
+	  "python3|/usr/bin/gunicorn|-b|localhost:8000|--threads=4|shop.wsgi:create_app()",
+	  "shop.wsgi" },
 	{ "python3.11", "python3|/usr/bin/gunicorn|--reload|shop.wsgi|-w4", "shop.wsgi" },
-	{ "python3.11", "python3|/usr/bin/gunicorn|-k|uvicorn.workers.UvicornWorker|-D|shop:app", "shop" },
+	{ "python3.11", "python3|/usr/bin/gunicorn|-k|uvicorn.workers.UvicornWorker|-D|shop:app",
+	  "shop" },
 	{ "python3.11", "python3|/usr/bin/gunicorn|--name|till|shop:app", "till" },
 	{ "python3.11", "python3|/usr/bin/gunicorn|-c|conf.py", "gunicorn" },
 	{ "python3.11", "gunicorn: master [shop:app]", "shop" },
 	{ "python3.11", "gunicorn: worker [shop.wsgi:app]", "shop.wsgi" },
 	{ "python3.11", "gunicorn: worker []", "gunicorn" },
-	{ "python3.11", "python|-m|uvicorn|--host|0.0.0.0|--port|80|--factory|shop:make|--workers|2", "shop" },
+	{ "python3.11",
+	  "python|-m|uvicorn|--host|0.0.0.0|--port|80|--factory|shop:make|--workers|2", "shop" },
 	{ "python3.11", "python|/venv/bin/uvicorn|--no-access-log|shop.main:app", "shop.main" },
 	{ "python3.11", "python|-m|flask|--app|shop/app.py|run", "app" },
 	{ "python3.11", "python|/usr/bin/celery|-A|shop.tasks|worker|-c|4", "shop.tasks" },
@@ -76,7 +81,8 @@ static const struct {
 	{ "python3.11", "shopd", "shopd" },
 	{ "pypy3.10", "pypy3|shop.py", "shop" },
 	{ "node", "node|server.js", "server" },
-	{ "node", "node|--require|./trace.js|--max-old-space-size=4096|/srv/shop.mjs|--port|1", "shop" },
+	{ "node", "node|--require|./trace.js|--max-old-space-size=4096|/srv/shop.mjs|--port|1",
+	  "shop" },
 	{ "node", "/usr/bin/node|-r|ts-node/register|src/main.ts", "main" },
 	{ "node", "node|--inspect|index.js", "index" },
 	{ "node", "node|-e|require('http')", "" },
@@ -92,7 +98,9 @@ static const struct {
 	{ "java", "java|-jar|shop-web-12.jar", "shop-web" },
 	{ "java", "java|-jar|log4j-over-2d.jar", "log4j-over-2d" },
 	{ "java", "java|-cp|lib/a.jar:lib/b.jar|-Dx=y|com.example.ShopMain|arg", "ShopMain" },
-	{ "java", "java|--add-opens|java.base/java.lang=ALL-UNNAMED|-classpath|x|kafka.Kafka|s.properties", "Kafka" },
+	{ "java",
+	  "java|--add-opens|java.base/java.lang=ALL-UNNAMED|-classpath|x|kafka.Kafka|s.properties",
+	  "Kafka" },
 	{ "java", "java|--module-path|mods|-m|shop.web/com.example.Main", "Main" },
 	{ "java", "java|--module=shop.web/com.example.Main", "Main" },
 	{ "java", "java|@args|-cp|x|Main", "Main" },
@@ -132,7 +140,8 @@ static const struct {
 Test(service_name, scripts)
 {
 	for (size_t i = 0; i < sizeof(scripts) / sizeof(*scripts); i++)
-		free_or_null(script(scripts[i].exe, scripts[i].line), scripts[i].name, scripts[i].line);
+		free_or_null(script(scripts[i].exe, scripts[i].line), scripts[i].name,
+			     scripts[i].line);
 }
 
 Test(service_name, interpreters_are_whole_names)
@@ -157,17 +166,22 @@ static const struct {
 	const char *text, *unit, *container, *v2, *machine;
 } groups[] = {
 	{ "0::/system.slice/shop.service\n", "shop", "", "/system.slice/shop.service", "" },
-	{ "0::/system.slice/shop\\x2dweb.service\n", "shop-web", "", "/system.slice/shop\\x2dweb.service", "" },
-	{ "0::/system.slice/system-postgresql.slice/postgresql@15-main.service\n", "postgresql@15-main", "",
+	{ "0::/system.slice/shop\\x2dweb.service\n", "shop-web", "",
+	  "/system.slice/shop\\x2dweb.service", "" },
+	{ "0::/system.slice/system-postgresql.slice/postgresql@15-main.service\n",
+	  "postgresql@15-main", "",
 	  "/system.slice/system-postgresql.slice/postgresql@15-main.service", "" },
-	{ "0::/system.slice/shop.service/worker\n", "shop", "", "/system.slice/shop.service/worker", "" },
+	{ "0::/system.slice/shop.service/worker\n", "shop", "", "/system.slice/shop.service/worker",
+	  "" },
 	{ "0::/user.slice/user-1000.slice/user@1000.service/app.slice/till.service\n", "till", "",
 	  "/user.slice/user-1000.slice/user@1000.service/app.slice/till.service", "" },
 	{ "0::/user.slice/user-1000.slice/user@1000.service/init.scope\n", "", "",
 	  "/user.slice/user-1000.slice/user@1000.service/init.scope", "" },
-	{ "0::/user.slice/user-1000.slice/user@1000.service/app.slice/app-gnome-term-1.scope\n", "", "",
-	  "/user.slice/user-1000.slice/user@1000.service/app.slice/app-gnome-term-1.scope", "" },
-	{ "0::/user.slice/user-1000.slice/session-3.scope\n", "", "", "/user.slice/user-1000.slice/session-3.scope", "" },
+	{ "0::/user.slice/user-1000.slice/user@1000.service/app.slice/app-gnome-term-1.scope\n", "",
+	  "", "/user.slice/user-1000.slice/user@1000.service/app.slice/app-gnome-term-1.scope",
+	  "" },
+	{ "0::/user.slice/user-1000.slice/session-3.scope\n", "", "",
+	  "/user.slice/user-1000.slice/session-3.scope", "" },
 	{ "0::/init.scope\n", "", "", "/init.scope", "" },
 	{ "0::/system.slice/ssh.service\n", "", "", "/system.slice/ssh.service", "" },
 	{ "0::/system.slice/system-getty.slice/getty@tty1.service\n", "", "",
@@ -179,27 +193,35 @@ static const struct {
 	{ "", "", "", "/", "" },
 	{ "garbage\n::\n0:\n", "", "", "/", "" },
 	/* hybrid: systemd's tree in v1 and in v2 */
-	{ "9:name=systemd:/system.slice/shop.service\n5:memory:/system.slice/shop.service\n0::/\n", "shop", "", "/", "" },
+	{ "9:name=systemd:/system.slice/shop.service\n5:memory:/system.slice/shop.service\n0::/\n",
+	  "shop", "", "/", "" },
 	{ "5:memory:/system.slice/shop.service\n0::/\n", "", "", "/", "" },
 	/* containers */
-	{ "0::/system.slice/docker-" ID ".scope\n", "", ID, "/system.slice/docker-" ID ".scope", "" },
+	{ "0::/system.slice/docker-" ID ".scope\n", "", ID, "/system.slice/docker-" ID ".scope",
+	  "" },
 	{ "0::/docker/" ID "\n", "", ID, "/docker/" ID, "" },
 	{ "12:pids:/docker/" ID "\n0::/\n", "", ID, "/", "" },
-	{ "12:pids:/docker/" ID "\n0::/system.slice/containerd.service\n", "", ID, "/system.slice/containerd.service", "" },
-	{ "0::/docker/" ID "/system.slice/shop.service\n", "shop", ID, "/docker/" ID "/system.slice/shop.service", "" },
+	{ "12:pids:/docker/" ID "\n0::/system.slice/containerd.service\n", "", ID,
+	  "/system.slice/containerd.service", "" },
+	{ "0::/docker/" ID "/system.slice/shop.service\n", "shop", ID,
+	  "/docker/" ID "/system.slice/shop.service", "" },
 	{ "0::/docker/" ID "/docker/" ID2 "\n", "", ID2, "/docker/" ID "/docker/" ID2, "" },
 	{ "0::/system.slice/shop.service/libpod-payload-" ID "\n", "shop", ID,
 	  "/system.slice/shop.service/libpod-payload-" ID, "" },
-	{ "0::/machine.slice/libpod-conmon-" ID ".scope\n", "", "", "/machine.slice/libpod-conmon-" ID ".scope", "" },
-	{ "0::/system.slice/containerd.service/kubepods-burstable-pod1.slice:cri-containerd:" ID "\n", "", ID,
+	{ "0::/machine.slice/libpod-conmon-" ID ".scope\n", "", "",
+	  "/machine.slice/libpod-conmon-" ID ".scope", "" },
+	{ "0::/system.slice/containerd.service/kubepods-burstable-pod1.slice:cri-containerd:" ID
+	  "\n",
+	  "", ID,
 	  "/system.slice/containerd.service/kubepods-burstable-pod1.slice:cri-containerd:" ID, "" },
-	{ "0::/system.slice/my.service/kubepods/pod1/" ID "\n", "", ID, "/system.slice/my.service/kubepods/pod1/" ID, "" },
+	{ "0::/system.slice/my.service/kubepods/pod1/" ID "\n", "", ID,
+	  "/system.slice/my.service/kubepods/pod1/" ID, "" },
 	/* 65 digits are no id */
 	{ "0::/docker/" ID "0\n", "", "", "/docker/" ID "0", "" },
 	{ "0::/lxc.payload.till\n", "", "", "/lxc.payload.till", "till" },
 	{ "0::/lxc/till/system.slice\n", "", "", "/lxc/till/system.slice", "till" },
-	{ "0::/machine.slice/machine-my\\x2dtill.scope/payload\n", "", "", "/machine.slice/machine-my\\x2dtill.scope/payload",
-	  "my-till" },
+	{ "0::/machine.slice/machine-my\\x2dtill.scope/payload\n", "", "",
+	  "/machine.slice/machine-my\\x2dtill.scope/payload", "my-till" },
 };
 
 static bool is(const char *s, const char *want)
@@ -214,9 +236,11 @@ Test(service_name, cgroups)
 
 		cr_assert(cgroup__parse(groups[i].text, &f));
 		cr_assert(is(f.unit, groups[i].unit), "%s: unit %s", groups[i].text, f.unit);
-		cr_assert(is(f.container_id, groups[i].container), "%s: container %s", groups[i].text, f.container_id);
+		cr_assert(is(f.container_id, groups[i].container), "%s: container %s",
+			  groups[i].text, f.container_id);
 		cr_assert(is(f.v2_path, groups[i].v2), "%s: path %s", groups[i].text, f.v2_path);
-		cr_assert(is(f.machine, groups[i].machine), "%s: machine %s", groups[i].text, f.machine);
+		cr_assert(is(f.machine, groups[i].machine), "%s: machine %s", groups[i].text,
+			  f.machine);
 		cgroup_facts__free(&f);
 	}
 }
@@ -224,30 +248,41 @@ Test(service_name, cgroups)
 Test(service_name, container_id_from_mounts)
 {
 	free_or_null(cgroup__id_from_mounts("1 2 0:3 / / rw - ext4 x rw\n"
-					    "9 2 8:1 /var/lib/docker/containers/" ID "/hostname /etc/hostname rw - ext4 x rw\n"),
+					    "9 2 8:1 /var/lib/docker/containers/" ID
+					    "/hostname /etc/hostname rw - ext4 x rw\n"),
 		     ID, "docker");
-	free_or_null(cgroup__id_from_mounts("9 2 8:1 /io.containerd/sandboxes/" ID "/hostname /etc/hostname rw - ext4 x rw\n"), "",
-		     "pod sandbox");
-	free_or_null(cgroup__id_from_mounts("9 2 8:1 /x/" ID "/hosts /etc/hosts rw - ext4 x rw\n"), "", "other file");
+	free_or_null(cgroup__id_from_mounts("9 2 8:1 /io.containerd/sandboxes/" ID
+					    "/hostname /etc/hostname rw - ext4 x rw\n"),
+		     "", "pod sandbox");
+	free_or_null(cgroup__id_from_mounts("9 2 8:1 /x/" ID "/hosts /etc/hosts rw - ext4 x rw\n"),
+		     "", "other file");
 	free_or_null(cgroup__id_from_mounts("9 2\n\n9"), "", "cut lines");
 }
 
 Test(service_name, v2_mount)
 {
-	free_or_null(cgroup__v2_mount("31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n"
-				      "35 31 0:32 / /sys/fs/cgroup/memory rw shared:1 - cgroup cgroup rw,memory\n"
-				      "41 31 0:38 / /sys/fs/cgroup/un\\040fied rw - cgroup2 cgroup2 rw\n"),
-		     "/sys/fs/cgroup/un fied", "hybrid");
-	free_or_null(cgroup__v2_mount("35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup2 rw\n"), "", "v1");
+	free_or_null(
+		cgroup__v2_mount(
+			"31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n"
+			"35 31 0:32 / /sys/fs/cgroup/memory rw shared:1 - cgroup cgroup rw,memory\n"
+			"41 31 0:38 / /sys/fs/cgroup/un\\040fied rw - cgroup2 cgroup2 rw\n"),
+		"/sys/fs/cgroup/un fied", "hybrid");
+	free_or_null(cgroup__v2_mount(
+			     "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup2 rw\n"),
+		     "", "v1");
 }
 
 Test(service_name, replicas)
 {
 	static const char *const cases[][2] = {
-		{ "web-7d9c5b8f6-x2v4q", "web" }, { "my-web-7d9c5b8f6-x2v4q", "my-web" },
-		{ "agent-x2v4q", "agent" },	  { "db-0", "db" },
-		{ "shop-front", "shop-front" },	  { "shop", "shop" },
-		{ "x2v4q", "x2v4q" },		  { "-0", "-0" },
+		{ "web-7d9c5b8f6-x2v4q", "web" },
+		{ "my-web-7d9c5b8f6-x2v4q", "my-web" },
+		{ "agent-x2v4q", "agent" },
+		{ "db-0", "db" },
+		{ "shop-front", "shop-front" },
+		{ "shop", "shop" },
+		{ "x2v4q", "x2v4q" },
+		{ "-0", "-0" },
 		{ "", "" },
 	};
 
@@ -283,8 +318,9 @@ Test(service_name, resource_attributes)
 		{ "a=%c3%a9", "<a|\xc3\xa9>" },
 	};
 	/* anything wrong: nothing of it is taken */
-	static const char *const bad[] = { "",	 "a",	   "a=b,c",   "a=b,",	 ",a=b", "=b",	 "a=b=c", "a=%",
-					   "a=%2", "a=%zz", "a=%00",   "a=%ff",	 "a=b,c=%c3", "a=b,,c=d" };
+	static const char *const bad[] = { "",      "a",     "a=b,c",     "a=b,",    ",a=b",
+					   "=b",    "a=b=c", "a=%",       "a=%2",    "a=%zz",
+					   "a=%00", "a=%ff", "a=b,c=%c3", "a=b,,c=d" };
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
 		struct seen s = { "" };
@@ -302,7 +338,8 @@ Test(service_name, resource_attributes)
 
 Test(service_name, environment)
 {
-	static const char env[] = "A=1\0OTEL_SERVICE_NAME=shop\0XOTEL_SERVICE_NAME=no\0OTEL_SERVICE_NAME=second\0HOSTNAME=\0";
+	static const char env[] =
+		"A=1\0OTEL_SERVICE_NAME=shop\0XOTEL_SERVICE_NAME=no\0OTEL_SERVICE_NAME=second\0HOSTNAME=\0";
 	struct env_facts e;
 
 	cr_assert(environ__parse(env, sizeof(env) - 1, &e));
@@ -319,7 +356,8 @@ Test(service_name, stat_with_hostile_name)
 {
 	struct proc_stat st;
 
-	cr_assert(proc_stat__parse("7 (a) S 9 (b) R 1 2 3 4 5 64 6 7 8 9 10 11 12 13 14 15 16 17 300 19\n", &st));
+	cr_assert(proc_stat__parse(
+		"7 (a) S 9 (b) R 1 2 3 4 5 64 6 7 8 9 10 11 12 13 14 15 16 17 300 19\n", &st));
 	cr_assert_str_eq(st.comm, "a) S 9 (b");
 	cr_assert_eq(st.ppid, 1);
 	cr_assert_eq(st.state, 'R');

@@ -76,7 +76,8 @@ static void process(struct fake f)
 	char path[64], text[256];
 
 	snprintf(path, sizeof(path), "proc/%d/stat", f.pid);
-	snprintf(text, sizeof(text), "%d (%s) %s %d 1 1 0 -1 %u 0 0 0 0 0 0 0 0 20 0 1 0 12345 0 0\n", f.pid, f.comm,
+	snprintf(text, sizeof(text),
+		 "%d (%s) %s %d 1 1 0 -1 %u 0 0 0 0 0 0 0 0 20 0 1 0 12345 0 0\n", f.pid, f.comm,
 		 f.state ? f.state : "S", f.ppid, f.flags);
 	put(path, text, strlen(text));
 	snprintf(path, sizeof(path), "proc/%d/cmdline", f.pid);
@@ -86,7 +87,8 @@ static void process(struct fake f)
 	snprintf(path, sizeof(path), "proc/%d/cgroup", f.pid);
 	put(path, f.cgroup ? f.cgroup : "0::/x\n", strlen(f.cgroup ? f.cgroup : "0::/x\n"));
 	snprintf(path, sizeof(path), "proc/%d/status", f.pid);
-	snprintf(text, sizeof(text), "Name:\t%s\nTgid:\t%d\nUid:\t54321\t54321\t0\t0\n", f.comm, f.pid);
+	snprintf(text, sizeof(text), "Name:\t%s\nTgid:\t%d\nUid:\t54321\t54321\t0\t0\n", f.comm,
+		 f.pid);
 	put(path, text, strlen(text));
 	snprintf(path, sizeof(path), "proc/%d/exe", f.pid);
 	if (f.exe)
@@ -125,61 +127,108 @@ TestSuite(target, .init = set_up, .fini = tear_down);
 
 Test(target, names_in_order_of_rules)
 {
-	process((struct fake){ .pid = 10, .comm = "python3", .exe = "/usr/bin/python3.11", .cmdline = "python3|x.py",
-			       .cgroup = "0::/system.slice/unit.service\n",
-			       .env = "OTEL_RESOURCE_ATTRIBUTES=service.name=attr|OTEL_SERVICE_NAME=name" });
+	process((struct fake){
+		.pid = 10,
+		.comm = "python3",
+		.exe = "/usr/bin/python3.11",
+		.cmdline = "python3|x.py",
+		.cgroup = "0::/system.slice/unit.service\n",
+		.env = "OTEL_RESOURCE_ATTRIBUTES=service.name=attr|OTEL_SERVICE_NAME=name" });
 	expect_name(10, "flag", "flag", "flag");
 	expect_name(10, NULL, "name", "env");
-	process((struct fake){ .pid = 10, .comm = "python3", .exe = "/usr/bin/python3.11", .cmdline = "python3|x.py",
-			       .cgroup = "0::/system.slice/unit.service\n",
-			       .env = "OTEL_RESOURCE_ATTRIBUTES=service.name=attr|OTEL_SERVICE_NAME=" });
+	process((struct fake){
+		.pid = 10,
+		.comm = "python3",
+		.exe = "/usr/bin/python3.11",
+		.cmdline = "python3|x.py",
+		.cgroup = "0::/system.slice/unit.service\n",
+		.env = "OTEL_RESOURCE_ATTRIBUTES=service.name=attr|OTEL_SERVICE_NAME=" });
 	expect_name(10, NULL, "attr", "env");
 	/* malformed: all of it is ignored */
-	process((struct fake){ .pid = 10, .comm = "python3", .exe = "/usr/bin/python3.11", .cmdline = "python3|x.py",
+	process((struct fake){ .pid = 10,
+			       .comm = "python3",
+			       .exe = "/usr/bin/python3.11",
+			       .cmdline = "python3|x.py",
 			       .cgroup = "0::/system.slice/unit.service\n",
 			       .env = "OTEL_RESOURCE_ATTRIBUTES=service.name=attr,broken" });
 	expect_name(10, NULL, "unit", "cgroup");
-	process((struct fake){ .pid = 10, .comm = "python3", .exe = "/usr/bin/python3.11", .cmdline = "python3|x.py" });
+	process((struct fake){ .pid = 10,
+			       .comm = "python3",
+			       .exe = "/usr/bin/python3.11",
+			       .cmdline = "python3|x.py" });
 	expect_name(10, NULL, "x", "script");
-	process((struct fake){ .pid = 10, .comm = "MainThread", .exe = "/usr/bin/python3.11", .cmdline = "python3|-c|1" });
+	process((struct fake){ .pid = 10,
+			       .comm = "MainThread",
+			       .exe = "/usr/bin/python3.11",
+			       .cmdline = "python3|-c|1" });
 	expect_name(10, NULL, "python3.11", "exe");
 }
 
 Test(target, executables)
 {
 	/* titles, links to one program of many names, upgraded files, unreadable links */
-	process((struct fake){ .pid = 20, .comm = "nginx", .exe = "/usr/sbin/nginx", .cmdline = "nginx: worker process" });
+	process((struct fake){ .pid = 20,
+			       .comm = "nginx",
+			       .exe = "/usr/sbin/nginx",
+			       .cmdline = "nginx: worker process" });
 	expect_name(20, NULL, "nginx", "exe");
-	process((struct fake){ .pid = 21, .comm = "postgres", .exe = "/usr/lib/postgresql/15/bin/postgres",
+	process((struct fake){ .pid = 21,
+			       .comm = "postgres",
+			       .exe = "/usr/lib/postgresql/15/bin/postgres",
 			       .cmdline = "postgres: shop shop 127.0.0.1(5) idle" });
 	expect_name(21, NULL, "postgres", "exe");
-	process((struct fake){ .pid = 22, .comm = "redis-server", .exe = "/usr/bin/redis-check-rdb",
+	process((struct fake){ .pid = 22,
+			       .comm = "redis-server",
+			       .exe = "/usr/bin/redis-check-rdb",
 			       .cmdline = "/usr/bin/redis-server 127.0.0.1:6379" });
 	expect_name(22, NULL, "redis-server", "exe");
-	process((struct fake){ .pid = 23, .comm = "shopd", .exe = "/srv/shopd (deleted)", .cmdline = "/srv/shopd|-x" });
+	process((struct fake){ .pid = 23,
+			       .comm = "shopd",
+			       .exe = "/srv/shopd (deleted)",
+			       .cmdline = "/srv/shopd|-x" });
 	expect_name(23, NULL, "shopd", "exe");
-	process((struct fake){ .pid = 24, .comm = "python3", .cmdline = "/usr/bin/python3|till.py" });
+	process((struct fake){
+		.pid = 24, .comm = "python3", .cmdline = "/usr/bin/python3|till.py" });
 	expect_name(24, NULL, "till", "script");
 	process((struct fake){ .pid = 25, .comm = "till" });
 	expect_name(25, NULL, "till", "exe");
-	process((struct fake){ .pid = 26, .comm = "renamed", .exe = "/srv/shopd", .cmdline = "other" });
+	process((struct fake){
+		.pid = 26, .comm = "renamed", .exe = "/srv/shopd", .cmdline = "other" });
 	expect_name(26, NULL, "shopd", "exe");
 }
 
 Test(target, container_names)
 {
-	static const char docker[] = "{\"ID\":\"x\",\"Config\":{\"Name\":\"no\"},\"Name\":\"/shop-web-1\"}";
+	static const char
+		docker[] = "{\"ID\":\"x\",\"Config\":{\"Name\":\"no\"},\"Name\":\"/shop-web-1\"}";
 	const char *group = "0::/system.slice/docker-" ID ".scope\n";
 
-	process((struct fake){ .pid = 30, .ppid = 29, .comm = "shopd", .exe = "/srv/shopd", .cgroup = group,
+	process((struct fake){ .pid = 30,
+			       .ppid = 29,
+			       .comm = "shopd",
+			       .exe = "/srv/shopd",
+			       .cgroup = group,
 			       .env = "HOSTNAME=0123456789ab" });
 	expect_name(30, NULL, "shopd", "exe"); /* the host name is the id's beginning */
-	process((struct fake){ .pid = 30, .ppid = 29, .comm = "shopd", .exe = "/srv/shopd", .cgroup = group, .env = "HOSTNAME=till" });
+	process((struct fake){ .pid = 30,
+			       .ppid = 29,
+			       .comm = "shopd",
+			       .exe = "/srv/shopd",
+			       .cgroup = group,
+			       .env = "HOSTNAME=till" });
 	expect_name(30, NULL, "till", "cgroup");
-	process((struct fake){ .pid = 30, .ppid = 29, .comm = "shopd", .exe = "/srv/shopd", .cgroup = group,
-			       .env = "HOSTNAME=web-7d9c5b8f6-x2v4q|KUBERNETES_SERVICE_HOST=10.0.0.1" });
+	process((struct fake){
+		.pid = 30,
+		.ppid = 29,
+		.comm = "shopd",
+		.exe = "/srv/shopd",
+		.cgroup = group,
+		.env = "HOSTNAME=web-7d9c5b8f6-x2v4q|KUBERNETES_SERVICE_HOST=10.0.0.1" });
 	expect_name(30, NULL, "web", "cgroup");
-	process((struct fake){ .pid = 29, .ppid = 1, .comm = "conmon", .exe = "/usr/bin/conmon",
+	process((struct fake){ .pid = 29,
+			       .ppid = 1,
+			       .comm = "conmon",
+			       .exe = "/usr/bin/conmon",
 			       .cmdline = "/usr/bin/conmon|-c|" ID "|-n|podshop|--x" });
 	expect_name(30, NULL, "podshop", "cgroup");
 	put("var/log/containers/web-1_prod_front-" ID ".log", "", 0);
@@ -215,12 +264,17 @@ Test(target, resource)
 	unsigned n, count = 0;
 
 	put("etc/machine-id", "00112233445566778899aabbccddeeff\n", 33);
-	process((struct fake){ .pid = 40, .comm = "node", .exe = "/opt/v20.11.0/bin/node", .cmdline = "node|shop.js|--password=x",
-			       .env = "OTEL_SERVICE_NAME=shop|OTEL_RESOURCE_ATTRIBUTES=service.name=no,service.namespace=acme,"
-				      "service.version=2,team=a%20b,process.pid=7,telemetry.sdk.name=x,host.name=theirs,"
-				      "service.instance.id=i1,deployment.environment.name=test" });
+	process((struct fake){
+		.pid = 40,
+		.comm = "node",
+		.exe = "/opt/v20.11.0/bin/node",
+		.cmdline = "node|shop.js|--password=x",
+		.env = "OTEL_SERVICE_NAME=shop|OTEL_RESOURCE_ATTRIBUTES=service.name=no,service.namespace=acme,"
+		       "service.version=2,team=a%20b,process.pid=7,telemetry.sdk.name=x,host.name=theirs,"
+		       "service.instance.id=i1,deployment.environment.name=test" });
 	cr_assert_eq(process_info__read(40, NULL, false, &p), 0);
-	cr_assert_eq(p.start_time_ns, 12345ull * (1000000000ull / (unsigned long long)sysconf(_SC_CLK_TCK)));
+	cr_assert_eq(p.start_time_ns,
+		     12345ull * (1000000000ull / (unsigned long long)sysconf(_SC_CLK_TCK)));
 	cr_assert_eq(process_info__resource(&p, "9.9", &text, &len, &n), 0);
 	for (; end < len; count++)
 		for (int i = 0; i < 2; i++)
@@ -256,11 +310,15 @@ Test(target, commands_hide_titles_arguments)
 {
 	struct process_info p;
 
-	process((struct fake){ .pid = 41, .comm = "node", .exe = "/usr/bin/node", .cmdline = "node /srv/a.js --token=x" });
+	process((struct fake){ .pid = 41,
+			       .comm = "node",
+			       .exe = "/usr/bin/node",
+			       .cmdline = "node /srv/a.js --token=x" });
 	cr_assert_eq(process_info__read(41, NULL, false, &p), 0);
 	cr_assert_str_eq(p.argv0, "node");
 	process_info__free(&p);
-	process((struct fake){ .pid = 41, .comm = "x", .exe = "/opt/My App/x", .cmdline = "/opt/My App/x" });
+	process((struct fake){
+		.pid = 41, .comm = "x", .exe = "/opt/My App/x", .cmdline = "/opt/My App/x" });
 	cr_assert_eq(process_info__read(41, NULL, false, &p), 0);
 	cr_assert_str_eq(p.argv0, "/opt/My App/x");
 	process_info__free(&p);
@@ -287,7 +345,10 @@ Test(target, libraries)
 
 static void make_family(void)
 {
-	/* 1 ─ 50 (sudo) ─ 51 (weft);  1 ─ 60 nginx ─ 61, 62 nginx;  50 ─ 70 python ─ 71 sh;  2 a kernel thread;  80 a zombie */
+	/*
+	 * 1 ─ 50 (sudo) ─ 51 (weft); 1 ─ 60 nginx ─ 61, 62 nginx; 50 ─ 70 python ─ 71 sh; 2 a
+	 * kernel thread; 80 a zombie
+	 */
 	process((struct fake){ .pid = 1, .comm = "init", .exe = "/sbin/init" });
 	process((struct fake){ .pid = 2, .comm = "kthreadd", .flags = PROC_KTHREAD });
 	process((struct fake){ .pid = 50, .ppid = 1, .comm = "sudo", .exe = "/usr/bin/sudo" });
@@ -295,9 +356,18 @@ static void make_family(void)
 	process((struct fake){ .pid = 60, .ppid = 1, .comm = "nginx", .exe = "/usr/sbin/nginx" });
 	process((struct fake){ .pid = 61, .ppid = 60, .comm = "nginx", .exe = "/usr/sbin/nginx" });
 	process((struct fake){ .pid = 62, .ppid = 60, .comm = "nginx", .exe = "/usr/sbin/nginx" });
-	process((struct fake){ .pid = 70, .ppid = 50, .comm = "python3", .exe = "/usr/bin/python3.11", .cmdline = "python3|shop.py" });
-	process((struct fake){ .pid = 71, .ppid = 70, .comm = "a-very-long-nam", .exe = "/usr/bin/dash", .cmdline = "sh|-c|x" });
-	process((struct fake){ .pid = 80, .ppid = 1, .comm = "gone", .exe = "/gone", .state = "Z" });
+	process((struct fake){ .pid = 70,
+			       .ppid = 50,
+			       .comm = "python3",
+			       .exe = "/usr/bin/python3.11",
+			       .cmdline = "python3|shop.py" });
+	process((struct fake){ .pid = 71,
+			       .ppid = 70,
+			       .comm = "a-very-long-nam",
+			       .exe = "/usr/bin/dash",
+			       .cmdline = "sh|-c|x" });
+	process((struct fake){
+		.pid = 80, .ppid = 1, .comm = "gone", .exe = "/gone", .state = "Z" });
 }
 
 /* What the selectors mean, "60 61 62", or the error. */
@@ -315,14 +385,23 @@ static const char *resolve(const struct selector *sel, size_t n, pid_t self)
 	}
 	out[0] = '\0';
 	for (size_t i = 0; i < n_pids; i++)
-		used += (size_t)snprintf(out + used, sizeof(out) - used, "%s%d", i ? " " : "", pids[i]);
+		used += (size_t)snprintf(out + used, sizeof(out) - used, "%s%d", i ? " " : "",
+					 pids[i]);
 	free(pids);
 	return out;
 }
 
-#define RESOLVE(...) resolve((struct selector[]){ __VA_ARGS__ }, sizeof((struct selector[]){ __VA_ARGS__ }) / sizeof(struct selector), 51)
-#define BY_PID(n)     { .kind = SELECT_PID, .number = (n), .text = "x" }
-#define BY(k, t)      { .kind = (k), .text = (t) }
+#define RESOLVE(...)                                                                               \
+	resolve((struct selector[]){ __VA_ARGS__ },                                                \
+		sizeof((struct selector[]){ __VA_ARGS__ }) / sizeof(struct selector), 51)
+#define BY_PID(n)                                                                                  \
+	{                                                                                          \
+		.kind = SELECT_PID, .number = (n), .text = "x"                                     \
+	}
+#define BY(k, t)                                                                                   \
+	{                                                                                          \
+		.kind = (k), .text = (t)                                                           \
+	}
 
 Test(target, selectors)
 {
@@ -344,8 +423,12 @@ Test(target, weft_is_never_swept_along)
 	cr_assert_str_eq(RESOLVE(BY_PID(1)), "1 60 61 62 70 71");
 	cr_assert_str_eq(RESOLVE(BY_PID(50)), "50 70 71");
 	cr_assert_str_eq(RESOLVE(BY_PID(51)), "51");
-	cr_assert_eq(strncmp(RESOLVE(BY(SELECT_COMM, "weft")), "0 no process is called 'weft'; there are: ", 41), 0);
-	cr_assert_eq(strncmp(RESOLVE(BY(SELECT_COMM, "sudo")), "0 no process is called 'sudo'; there are: ", 41), 0);
+	cr_assert_eq(strncmp(RESOLVE(BY(SELECT_COMM, "weft")),
+			     "0 no process is called 'weft'; there are: ", 41),
+		     0);
+	cr_assert_eq(strncmp(RESOLVE(BY(SELECT_COMM, "sudo")),
+			     "0 no process is called 'sudo'; there are: ", 41),
+		     0);
 }
 
 Test(target, nobody)
@@ -354,8 +437,10 @@ Test(target, nobody)
 	cr_assert_str_eq(RESOLVE(BY_PID(99)), "0 no process 99");
 	cr_assert_str_eq(RESOLVE(BY_PID(80)), "0 process 80 has ended");
 	cr_assert_str_eq(RESOLVE(BY_PID(2)), "0 process 2 is a thread of the kernel");
-	cr_assert_str_eq(RESOLVE(BY(SELECT_SERVICE, "nope")), "0 no process belongs to service 'nope'; there are: shop, nginx, dash");
-	cr_assert_str_eq(RESOLVE({ .kind = SELECT_PORT, .number = 80 }), "0 no process listens on TCP port 80");
+	cr_assert_str_eq(RESOLVE(BY(SELECT_SERVICE, "nope")),
+			 "0 no process belongs to service 'nope'; there are: shop, nginx, dash");
+	cr_assert_str_eq(RESOLVE({ .kind = SELECT_PORT, .number = 80 }),
+			 "0 no process listens on TCP port 80");
 	/* one of several is enough to fail */
 	cr_assert_str_eq(RESOLVE(BY_PID(60), BY_PID(99)), "0 no process 99");
 }
@@ -384,12 +469,15 @@ Test(target, each_process)
 
 	make_family();
 	cr_assert_eq(processes__each(collect_pid, &sum), 0);
-	cr_assert_eq(sum, 150516061); /* 1 50 51 60 61: no kernel thread, and it ends where it is told to */
+	cr_assert_eq(
+		sum,
+		150516061); /* 1 50 51 60 61: no kernel thread, and it ends where it is told to */
 }
 
 Test(target, later_arrivals)
 {
-	const struct selector sel[] = { BY(SELECT_SERVICE, "shop"), BY(SELECT_COMM, "till"), BY_PID(3) };
+	const struct selector sel[] = { BY(SELECT_SERVICE, "shop"), BY(SELECT_COMM, "till"),
+					BY_PID(3) };
 	struct process_info p = { .pid = 3, .service = (char *)"shop", .comm = (char *)"x" };
 
 	cr_assert(targets__match(sel, 3, &p));
@@ -401,10 +489,11 @@ Test(target, later_arrivals)
 
 Test(target, ports)
 {
-	static const char tcp[] = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
-				  "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 777 1 0\n"
-				  "   1: 0100007F:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 888 1 0\n"
-				  "   2: 0100007F:1F92 0100007F:0050 01 00000000:00000000 00:00000000 00000000     0        0 779 1 0\n";
+	static const char tcp[] =
+		"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+		"   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 777 1 0\n"
+		"   1: 0100007F:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 888 1 0\n"
+		"   2: 0100007F:1F92 0100007F:0050 01 00000000:00000000 00:00000000 00000000     0        0 779 1 0\n";
 	struct process_info p;
 
 	process((struct fake){ .pid = 95, .comm = "shopd", .exe = "/srv/shopd" });
@@ -419,7 +508,8 @@ Test(target, ports)
 	cr_assert(p.uses_io_uring);
 	process_info__free(&p);
 	cr_assert_str_eq(RESOLVE({ .kind = SELECT_PORT, .number = 8080 }), "95");
-	cr_assert_str_eq(RESOLVE({ .kind = SELECT_PORT, .number = 8081 }), "0 no process listens on TCP port 8081; there are: 8080");
+	cr_assert_str_eq(RESOLVE({ .kind = SELECT_PORT, .number = 8081 }),
+			 "0 no process listens on TCP port 8081; there are: 8080");
 }
 
 Test(target, nobody_there)
@@ -444,12 +534,14 @@ static pid_t start_listener(uint16_t *port)
 	cr_assert_geq(pid, 0);
 	if (pid == 0) {
 		int fd = socket(AF_INET, SOCK_STREAM, 0);
-		struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+		struct sockaddr_in a = { .sin_family = AF_INET,
+					 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 		socklen_t len = sizeof(a);
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		prctl(PR_SET_NAME, "weft) t (st");
-		if (bind(fd, (struct sockaddr *)&a, sizeof(a)) || listen(fd, 1) || getsockname(fd, (struct sockaddr *)&a, &len) ||
+		if (bind(fd, (struct sockaddr *)&a, sizeof(a)) || listen(fd, 1) ||
+		    getsockname(fd, (struct sockaddr *)&a, &len) ||
 		    write(ready[1], &a.sin_port, 2) != 2)
 			_exit(1);
 		for (;;)

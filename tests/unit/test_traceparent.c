@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* W3C Trace Context: what is taken, what is refused, and that no parser reads past its input. Ids. */
+/*
+ * W3C Trace Context: what is taken, what is refused, and that no parser reads past its input. Ids.
+ */
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -45,9 +47,12 @@ static int parse_n(const char *text, size_t n)
 
 	forget(s);
 	if (ok) {
-		static const uint8_t want_trace[16] = { 0x4b, 0xf9, 0x2f, 0x35, 0x77, 0xb3, 0x4d, 0xa6,
-							0xa3, 0xce, 0x92, 0x9d, 0x0e, 0x0e, 0x47, 0x36 };
-		static const uint8_t want_span[8] = { 0x00, 0xf0, 0x67, 0xaa, 0x0b, 0xa9, 0x02, 0xb7 };
+		static const uint8_t want_trace[16] = { 0x4b, 0xf9, 0x2f, 0x35, 0x77, 0xb3,
+							0x4d, 0xa6, 0xa3, 0xce, 0x92, 0x9d,
+							0x0e, 0x0e, 0x47, 0x36 };
+		static const uint8_t want_span[8] = {
+			0x00, 0xf0, 0x67, 0xaa, 0x0b, 0xa9, 0x02, 0xb7
+		};
 
 		cr_assert_arr_eq(trace, want_trace, 16);
 		cr_assert_arr_eq(span, want_span, 8);
@@ -163,7 +168,8 @@ static bool valid(const char *text)
 
 Test(tracestate, good)
 {
-	cr_assert_str_eq(normalise("rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"), "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE");
+	cr_assert_str_eq(normalise("rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"),
+			 "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE");
 	cr_assert_str_eq(normalise("a=1"), "a=1");
 	cr_assert_str_eq(normalise("  a=1\t, ,,b=2 ,"), "a=1,b=2");
 	cr_assert_str_eq(normalise("0a/b@c-d_e*=~ !"), "0a/b@c-d_e*=~ !");
@@ -174,7 +180,8 @@ Test(tracestate, good)
 Test(tracestate, bad)
 {
 	static const char *const bad[] = {
-		"", ",", " , ", "a", "a=", "=1", "A=1", "a=1=2", "a b=1", "_a=1", "a=\x7f", "a=\x80", "a=1\n", "a=1,b", "a =1", "a=\t1",
+		"",      ",",    " , ",    "a",      "a=",    "=1",    "A=1",  "a=1=2",
+		"a b=1", "_a=1", "a=\x7f", "a=\x80", "a=1\n", "a=1,b", "a =1", "a=\t1",
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* weft doctor: what this kernel, these privileges and, with -p, this process allow, and what weft does instead. */
+/*
+ * weft doctor: what this kernel, these privileges and, with -p, this process allow, and what weft
+ * does instead.
+ */
 #include "opts.h"
 
 #include <errno.h>
@@ -15,19 +18,22 @@
 #include "text.h"
 
 #define FEATURES_MAX 64
-#define LABEL_WIDTH  20
-#define DETAIL_AT    (2 + 5 + LABEL_WIDTH + 2)
+#define LABEL_WIDTH 20
+#define DETAIL_AT (2 + 5 + LABEL_WIDTH + 2)
 
 enum verdict { GOOD, WITHOUT, BAD };
 
-static void row(const struct options *o, enum verdict v, const char *label, const char *instead, const char *fmt, ...)
-	__attribute__((format(printf, 5, 6)));
+static void row(const struct options *o, enum verdict v, const char *label, const char *instead,
+		const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
 /* "  [ok] label  detail", and a second line that says what weft does instead. */
-static void row(const struct options *o, enum verdict v, const char *label, const char *instead, const char *fmt, ...)
+static void row(const struct options *o, enum verdict v, const char *label, const char *instead,
+		const char *fmt, ...)
 {
 	static const char *const marks[] = { [GOOD] = "[ok]", [WITHOUT] = "[--]", [BAD] = "[!!]" };
-	static const char *const colors[] = { [GOOD] = "\033[32m", [WITHOUT] = "\033[33m", [BAD] = "\033[1;31m" };
+	static const char *const colors[] = {
+		[GOOD] = "\033[32m", [WITHOUT] = "\033[33m", [BAD] = "\033[1;31m"
+	};
 	char detail[1024];
 	va_list ap;
 
@@ -61,7 +67,8 @@ static bool show_features(const struct options *o, const struct kernel_feature *
 	for (size_t i = 0; i < n; i++) {
 		enum verdict v = rows[i].present ? GOOD : rows[i].required ? BAD : WITHOUT;
 
-		row(o, v, rows[i].name, rows[i].present ? NULL : rows[i].instead, "%s", rows[i].detail);
+		row(o, v, rows[i].name, rows[i].present ? NULL : rows[i].instead, "%s",
+		    rows[i].detail);
 		possible &= v != BAD;
 	}
 	if (n == 0)
@@ -102,7 +109,8 @@ static bool show_privileges(const struct options *o)
 {
 	uint64_t caps = capabilities();
 	bool admin = caps >> CAP_BIT_SYS_ADMIN & 1;
-	bool bpf = admin || (caps >> CAP_BIT_BPF & 1), perfmon = admin || (caps >> CAP_BIT_PERFMON & 1);
+	bool bpf = admin || (caps >> CAP_BIT_BPF & 1),
+	     perfmon = admin || (caps >> CAP_BIT_PERFMON & 1);
 	bool ptrace = caps >> CAP_BIT_SYS_PTRACE & 1;
 	char line[256];
 	unsigned inside = 0, outside = 0, count = 0;
@@ -112,24 +120,29 @@ static bool show_privileges(const struct options *o)
 		row(o, GOOD, "load programs", NULL, "%s",
 		    geteuid() == 0 ? "root" : "CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN");
 	else
-		row(o, BAD, "load programs", "weft replay works without (a recorded file or a packet capture)",
+		row(o, BAD, "load programs",
+		    "weft replay works without (a recorded file or a packet capture)",
 		    "%s missing: run as root, e.g. sudo weft doctor",
-		    bpf	    ? "CAP_PERFMON" :
-		    perfmon ? "CAP_BPF" :
-			      "CAP_BPF and CAP_PERFMON");
+		    bpf       ? "CAP_PERFMON"
+		    : perfmon ? "CAP_BPF"
+			      : "CAP_BPF and CAP_PERFMON");
 	if (ptrace)
-		row(o, GOOD, "read processes", NULL, "environment, libraries and ports of all processes");
+		row(o, GOOD, "read processes", NULL,
+		    "environment, libraries and ports of all processes");
 	else
 		row(o, WITHOUT, "read processes", "names and ports of one's own processes only",
 		    "CAP_SYS_PTRACE missing: those of other users stay closed");
 	first_line("/proc/self/uid_map", line, sizeof(line));
-	if (sscanf(line, "%u %u %u", &inside, &outside, &count) == 3 && (outside != 0 || count != 4294967295u)) {
-		row(o, BAD, "user namespace", NULL, "root of a user namespace is not root: eBPF needs the initial one");
+	if (sscanf(line, "%u %u %u", &inside, &outside, &count) == 3 &&
+	    (outside != 0 || count != 4294967295u)) {
+		row(o, BAD, "user namespace", NULL,
+		    "root of a user namespace is not root: eBPF needs the initial one");
 		bpf = false;
 	}
 	first_line("/sys/kernel/security/lockdown", line, sizeof(line));
 	if (strstr(line, "[confidentiality]")) {
-		row(o, BAD, "lockdown", NULL, "confidentiality: the kernel refuses reading of memory by eBPF programs");
+		row(o, BAD, "lockdown", NULL,
+		    "confidentiality: the kernel refuses reading of memory by eBPF programs");
 		bpf = false;
 	}
 	return bpf && perfmon;
@@ -141,7 +154,8 @@ static void show_cgroups(const struct options *o)
 	int fd = targets__open_cgroup(".", why, sizeof(why));
 
 	if (fd < 0) {
-		row(o, WITHOUT, "cgroup v2", "select with -p, --service, --exe, --comm or --port", "not mounted");
+		row(o, WITHOUT, "cgroup v2", "select with -p, --service, --exe, --comm or --port",
+		    "not mounted");
 		return;
 	}
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
@@ -152,17 +166,22 @@ static void show_cgroups(const struct options *o)
 	close(fd);
 }
 
-/* The back end that tracing would use: the one asked for, else the first that is there. AUTO: none. */
-static enum kernel_backend choose_backend(const struct options *o, const struct kernel_feature *rows, size_t n)
+/*
+ * The back end that tracing would use: the one asked for, else the first that is there. AUTO: none.
+ */
+static enum kernel_backend choose_backend(const struct options *o,
+					  const struct kernel_feature *rows, size_t n)
 {
 	for (int b = KERNEL_BACKEND_FENTRY; b < KERNEL_BACKEND_MAX; b++) {
 		const char *name = kernel__backend_name((enum kernel_backend)b);
 		size_t len = name ? strlen(name) : 0;
 
-		if (!name || (o->backend != KERNEL_BACKEND_AUTO && o->backend != (enum kernel_backend)b))
+		if (!name ||
+		    (o->backend != KERNEL_BACKEND_AUTO && o->backend != (enum kernel_backend)b))
 			continue;
 		for (size_t i = 0; i < n; i++)
-			if (rows[i].present && strncmp(rows[i].name, name, len) == 0 && strcmp(rows[i].name + len, " back end") == 0)
+			if (rows[i].present && strncmp(rows[i].name, name, len) == 0 &&
+			    strcmp(rows[i].name + len, " back end") == 0)
 				return (enum kernel_backend)b;
 	}
 	return KERNEL_BACKEND_AUTO;
@@ -185,11 +204,12 @@ static void show_identity(const struct options *o, const struct process_info *p)
 			from = sources[i].words;
 	row(o, GOOD, "service", NULL, "%s (%s)", p->service, from);
 	if (p->exe)
-		row(o, GOOD, "executable", NULL, "%s, user %s", p->exe, p->owner ? p->owner : "unknown");
+		row(o, GOOD, "executable", NULL, "%s, user %s", p->exe,
+		    p->owner ? p->owner : "unknown");
 	if (p->language)
-		row(o, GOOD, "language", NULL, "%s%s%s%s%s", p->language, p->runtime_name ? ", " : "",
-		    p->runtime_name ? p->runtime_name : "", p->runtime_version ? " " : "",
-		    p->runtime_version ? p->runtime_version : "");
+		row(o, GOOD, "language", NULL, "%s%s%s%s%s", p->language,
+		    p->runtime_name ? ", " : "", p->runtime_name ? p->runtime_name : "",
+		    p->runtime_version ? " " : "", p->runtime_version ? p->runtime_version : "");
 	if (p->cgroup)
 		row(o, GOOD, "cgroup", NULL, "%s", p->cgroup);
 	if (p->container_id)
@@ -209,10 +229,14 @@ static void show_ports(const struct options *o, const struct process_info *p)
 		row(o, GOOD, "listens on", NULL, "%s", ports);
 }
 
-/* Libraries and runtimes that encrypt inside the process: what they say is not readable at the socket. */
+/*
+ * Libraries and runtimes that encrypt inside the process: what they say is not readable at the
+ * socket.
+ */
 static bool hides_bytes(const char *lib)
 {
-	static const char *const tls[] = { "libssl", "libgnutls", "libnss3", "libmbedtls", "libwolfssl" };
+	static const char *const tls[] = { "libssl", "libgnutls", "libnss3", "libmbedtls",
+					   "libwolfssl" };
 
 	for (size_t i = 0; i < sizeof(tls) / sizeof(*tls); i++)
 		if (strncmp(lib, tls[i], strlen(tls[i])) == 0)
@@ -222,22 +246,29 @@ static bool hides_bytes(const char *lib)
 
 static void show_tls(const struct options *o, const struct process_info *p)
 {
-	static const char *const built_in[] = { "go", "java", "nodejs", "rust", "dotnet", "erlang" };
-	const char *instead = "plain connections of this process; run the service behind a proxy that ends TLS";
+	static const char *const built_in[] = {
+		"go", "java", "nodejs", "rust", "dotnet", "erlang"
+	};
+	const char *instead =
+		"plain connections of this process; run the service behind a proxy that ends TLS";
 
 	for (unsigned i = 0; i < p->n_libs; i++) {
 		if (hides_bytes(p->libs[i])) {
-			row(o, WITHOUT, "TLS", instead, "%s is loaded: connections that it encrypts can't be read yet", p->libs[i]);
+			row(o, WITHOUT, "TLS", instead,
+			    "%s is loaded: connections that it encrypts can't be read yet",
+			    p->libs[i]);
 			return;
 		}
 	}
 	for (size_t i = 0; p->language && i < sizeof(built_in) / sizeof(*built_in); i++)
 		if (strcmp(p->language, built_in[i]) == 0)
-			row(o, WITHOUT, "TLS", instead, "%s has TLS of its own: connections that it encrypts can't be read yet",
+			row(o, WITHOUT, "TLS", instead,
+			    "%s has TLS of its own: connections that it encrypts can't be read yet",
 			    p->language);
 }
 
-static void show_visible(const struct options *o, const struct process_info *p, enum kernel_backend backend)
+static void show_visible(const struct options *o, const struct process_info *p,
+			 enum kernel_backend backend)
 {
 	bool by_syscall = backend == KERNEL_BACKEND_SYSCALL || backend == KERNEL_BACKEND_TRACEPOINT;
 	char names[512] = "";
@@ -246,19 +277,23 @@ static void show_visible(const struct options *o, const struct process_info *p, 
 		size_t used = strlen(names);
 
 		snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "",
-			 protocol_table[i]->title ? protocol_table[i]->title : protocol_table[i]->name);
+			 protocol_table[i]->title ? protocol_table[i]->title
+						  : protocol_table[i]->name);
 	}
 	row(o, backend == KERNEL_BACKEND_AUTO ? BAD : GOOD, "plain sockets", NULL, "%s", names);
 	show_tls(o, p);
 	if (p->uses_io_uring)
 		row(o, by_syscall ? WITHOUT : GOOD, "io_uring",
-		    by_syscall ? "what the process reads and writes by ordinary system calls" : NULL, "in use%s",
-		    by_syscall ? ": the back end of this kernel does not see it" : "");
+		    by_syscall ? "what the process reads and writes by ordinary system calls"
+			       : NULL,
+		    "in use%s", by_syscall ? ": the back end of this kernel does not see it" : "");
 	if (p->is_32bit)
 		row(o, by_syscall ? WITHOUT : GOOD, "32-bit program", NULL, "%s",
-		    by_syscall ? "its system calls are counted, not decoded" : "seen like any other");
+		    by_syscall ? "its system calls are counted, not decoded"
+			       : "seen like any other");
 	if (p->other_netns)
-		row(o, GOOD, "network namespace", NULL, "another one than weft's: seen all the same");
+		row(o, GOOD, "network namespace", NULL,
+		    "another one than weft's: seen all the same");
 	for (unsigned i = 0; i < p->n_libs; i++)
 		if (!hides_bytes(p->libs[i]))
 			row(o, GOOD, "library", NULL, "%s", p->libs[i]);
@@ -312,7 +347,8 @@ int doctor__run(const struct options *o)
 	if (backend != KERNEL_BACKEND_AUTO)
 		row(o, GOOD, "back end", NULL, "%s", kernel__backend_name(backend));
 	else
-		row(o, BAD, "back end", "weft replay FILE: a recorded file or a packet capture", "%s: sockets can't be watched here",
+		row(o, BAD, "back end", "weft replay FILE: a recorded file or a packet capture",
+		    "%s: sockets can't be watched here",
 		    o->backend == KERNEL_BACKEND_AUTO ? "none" : kernel__backend_name(o->backend));
 	possible &= backend != KERNEL_BACKEND_AUTO;
 	free(rows);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * weft list: processes that could be traced: those that listen on a port, use a known library, or run in a known runtime. Workers
- * are counted with the process that they belong to, as -p takes descendants along. -v lists every process by itself.
+ * weft list: processes that could be traced: those that listen on a port, use a known library, or
+ * run in a known runtime. Workers are counted with the process that they belong to, as -p takes
+ * descendants along. -v lists every process by itself.
  */
 #include "opts.h"
 
@@ -14,22 +15,27 @@
 #include "../lib/log.h"
 #include "text.h"
 
-enum column { COLUMN_PID, COLUMN_PROCESSES, COLUMN_SERVICE, COLUMN_RUNTIME, COLUMN_PORTS, COLUMN_LIBRARIES, COLUMNS };
+enum column {
+	COLUMN_PID,
+	COLUMN_PROCESSES,
+	COLUMN_SERVICE,
+	COLUMN_RUNTIME,
+	COLUMN_PORTS,
+	COLUMN_LIBRARIES,
+	COLUMNS
+};
 
 static const struct {
 	const char *title;
 	size_t min; /* columns that it keeps when the line gets narrow */
 } columns[COLUMNS] = {
-	[COLUMN_PID] = { "PID", 7 },
-	[COLUMN_PROCESSES] = { "N", 3 },
-	[COLUMN_SERVICE] = { "SERVICE", 16 },
-	[COLUMN_RUNTIME] = { "RUNTIME", 13 },
-	[COLUMN_PORTS] = { "PORTS", 11 },
-	[COLUMN_LIBRARIES] = { "LIBRARIES", 12 },
+	[COLUMN_PID] = { "PID", 7 },          [COLUMN_PROCESSES] = { "N", 3 },
+	[COLUMN_SERVICE] = { "SERVICE", 16 }, [COLUMN_RUNTIME] = { "RUNTIME", 13 },
+	[COLUMN_PORTS] = { "PORTS", 11 },     [COLUMN_LIBRARIES] = { "LIBRARIES", 12 },
 };
 
 #define CELL_MAX 256
-#define GAP      2
+#define GAP 2
 
 struct line {
 	struct process_info p;
@@ -104,7 +110,8 @@ static struct line *find(const struct lines *l, pid_t pid)
 
 static bool same_program(const struct process_info *a, const struct process_info *b)
 {
-	return strcmp(a->service, b->service) == 0 && a->exe && b->exe && strcmp(a->exe, b->exe) == 0;
+	return strcmp(a->service, b->service) == 0 && a->exe && b->exe &&
+	       strcmp(a->exe, b->exe) == 0;
 }
 
 static void fold(struct lines *l)
@@ -178,7 +185,7 @@ static void measure(const struct lines *l, size_t room, size_t width[COLUMNS])
 	size_t sum = (COLUMNS - 1) * GAP;
 
 	for (int c = 0; c < COLUMNS; c++) {
-		width[c] = text__width(columns[c].title);
+		width[c] = c <= COLUMN_PROCESSES ? columns[c].min : text__width(columns[c].title);
 		for (size_t i = 0; i < l->n; i++) {
 			if (l->v[i].folded)
 				continue;
@@ -212,7 +219,8 @@ static void print_line(const struct line *line, const size_t width[COLUMNS])
 		if (line)
 			fill_cell(line, (enum column)c, cell);
 		else
-			snprintf(cell, sizeof(cell), "%*s", c <= COLUMN_PROCESSES ? (int)columns[c].min : 0, columns[c].title);
+			snprintf(cell, sizeof(cell), "%*s",
+				 c <= COLUMN_PROCESSES ? (int)columns[c].min : 0, columns[c].title);
 		if (c)
 			printf("%*s", GAP, "");
 		size_t n = text__width(cell);
@@ -252,7 +260,9 @@ int list__run(const struct options *o)
 	if (!shown)
 		log_info("no process here looks like a service ('weft list -v' shows all)");
 	if (l.opaque && geteuid() != 0)
-		log_info("%u of all processes can't be looked into without root: ports and libraries are missing", l.opaque);
+		log_info(
+			"%u of all processes can't be looked into without root: ports and libraries are missing",
+			l.opaque);
 	else if (l.opaque)
 		log_debug("%u of all processes can't be looked into, even by root", l.opaque);
 	for (size_t i = 0; i < l.n; i++)

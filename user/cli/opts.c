@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The command line, by argp. Errors are ours: argp and getopt would write two lines, so they are kept quiet (ARGP_NO_ERRS) and what went
- * wrong is said in one line that also says what to do.
+ * The command line, by argp. Errors are ours: argp and getopt would write two lines, so they are
+ * kept quiet (ARGP_NO_ERRS) and what went wrong is said in one line that also says what to do.
  */
 #include "opts.h"
 
@@ -18,12 +18,12 @@
 #include "../lib/log.h"
 #include "../proto/proto.h"
 
-#define RING_MIN   (256ull << 10)
-#define RING_MAX   (1ull << 30)
-#define CONNS_MIN  64
-#define CONNS_MAX  (1u << 22)
-#define PORT_MAX   65535
-#define PID_LIMIT  (1 << 22) /* PID_MAX_LIMIT of the kernel */
+#define RING_MIN (256ull << 10)
+#define RING_MAX (1ull << 30)
+#define CONNS_MIN 64
+#define CONNS_MAX (1u << 22)
+#define PORT_MAX 65535
+#define PID_LIMIT (1 << 22) /* PID_MAX_LIMIT of the kernel */
 #define SELECT_MAX 1024
 
 enum {
@@ -63,31 +63,49 @@ enum key {
 /* Groups of the help text; options are sorted within their group. */
 enum { GROUP_SELECT = 1, GROUP_WHAT, GROUP_OUT, GROUP_HOW, GROUP_OTHER };
 
-#define OPTION(k, n, a, g, d) { .name = (n), .key = (k), .arg = (a), .group = (g), .doc = (d) }
-#define HEADING(g, d)         { .group = (g), .doc = (d) }
+#define OPTION(k, n, a, g, d)                                                                      \
+	{                                                                                          \
+		.name = (n), .key = (k), .arg = (a), .group = (g), .doc = (d)                      \
+	}
+#define HEADING(g, d)                                                                              \
+	{                                                                                          \
+		.group = (g), .doc = (d)                                                           \
+	}
 
 static const struct argp_option known[] = {
 	HEADING(GROUP_SELECT, "Whom to trace (several combine; descendants are included):"),
 	OPTION('p', "pid", "PID,...", GROUP_SELECT, "these processes (doctor: judge this one)"),
-	OPTION(KEY_SERVICE, "service", "NAME", GROUP_SELECT, "what belongs to this service, as 'weft list' names it"),
-	OPTION(KEY_CGROUP, "cgroup", "PATH", GROUP_SELECT, "what is in this cgroup v2 directory or below"),
-	OPTION(KEY_EXE, "exe", "PATH", GROUP_SELECT, "what runs this executable (a bare NAME: in any directory)"),
-	OPTION(KEY_COMM, "comm", "NAME", GROUP_SELECT, "processes of this name, as ps -o comm shows it"),
+	OPTION(KEY_SERVICE, "service", "NAME", GROUP_SELECT,
+	       "what belongs to this service, as 'weft list' names it"),
+	OPTION(KEY_CGROUP, "cgroup", "PATH", GROUP_SELECT,
+	       "what is in this cgroup v2 directory or below"),
+	OPTION(KEY_EXE, "exe", "PATH", GROUP_SELECT,
+	       "what runs this executable (a bare NAME: in any directory)"),
+	OPTION(KEY_COMM, "comm", "NAME", GROUP_SELECT,
+	       "processes of this name, as ps -o comm shows it"),
 	OPTION(KEY_PORT, "port", "N,...", GROUP_SELECT, "who listens on this TCP port"),
 	HEADING(GROUP_WHAT, "What to make of it:"),
-	OPTION(KEY_PROTOCOL, "protocol", "LIST", GROUP_WHAT, "only these protocols: http,postgres; !redis leaves one out"),
-	OPTION(KEY_SERVICE_NAME, "service-name", "NAME", GROUP_WHAT, "call the service NAME instead of what weft finds out"),
-	OPTION(KEY_RAW_QUERIES, "raw-queries", NULL, GROUP_WHAT, "leave literals in query texts (they may be secrets)"),
+	OPTION(KEY_PROTOCOL, "protocol", "LIST", GROUP_WHAT,
+	       "only these protocols: http,postgres; !redis leaves one out"),
+	OPTION(KEY_SERVICE_NAME, "service-name", "NAME", GROUP_WHAT,
+	       "call the service NAME instead of what weft finds out"),
+	OPTION(KEY_RAW_QUERIES, "raw-queries", NULL, GROUP_WHAT,
+	       "leave literals in query texts (they may be secrets)"),
 	HEADING(GROUP_OUT, "Where it goes:"),
-	OPTION('o', "output", "FORM", GROUP_OUT, "on stdout: tree (default), json, otlp-json, none"),
+	OPTION('o', "output", "FORM", GROUP_OUT,
+	       "on stdout: tree (default), json, otlp-json, none"),
 	OPTION(KEY_OTLP, "otlp", "URL", GROUP_OUT, "export by OTLP/HTTP to this endpoint"),
-	OPTION(KEY_RECORD, "record", "FILE", GROUP_OUT, "write raw events to FILE, for weft replay"),
+	OPTION(KEY_RECORD, "record", "FILE", GROUP_OUT,
+	       "write raw events to FILE, for weft replay"),
 	OPTION(KEY_DURATION, "duration", "TIME", GROUP_OUT, "end after TIME: 500ms, 10s, 2m, 1h"),
 	OPTION(KEY_MAX_SPANS, "max-spans", "N", GROUP_OUT, "end after N spans"),
 	HEADING(GROUP_HOW, "How the kernel is watched:"),
-	OPTION(KEY_BACKEND, "backend", "NAME", GROUP_HOW, "auto (default), fentry, kprobe, syscall, tracepoint"),
-	OPTION(KEY_RING_SIZE, "ring-size", "SIZE", GROUP_HOW, "ring buffer, 256K to 1G (default 8M)"),
-	OPTION(KEY_MAX_CONNECTIONS, "max-connections", "N", GROUP_HOW, "connections followed at once (default 65536)"),
+	OPTION(KEY_BACKEND, "backend", "NAME", GROUP_HOW,
+	       "auto (default), fentry, kprobe, syscall, tracepoint"),
+	OPTION(KEY_RING_SIZE, "ring-size", "SIZE", GROUP_HOW,
+	       "ring buffer, 256K to 1G (default 8M)"),
+	OPTION(KEY_MAX_CONNECTIONS, "max-connections", "N", GROUP_HOW,
+	       "connections followed at once (default 65536)"),
 	HEADING(GROUP_OTHER, "Other:"),
 	OPTION('v', "verbose", NULL, GROUP_OTHER, "say more; list: all processes"),
 	OPTION('h', "help", NULL, GROUP_OTHER, "this text"),
@@ -115,38 +133,38 @@ static const struct {
 
 static const char args_doc[] = "\nreplay FILE\ndoctor [-p PID]\nlist";
 
-static const char doc[] =
-	"Trace running services without touching them: HTTP, PostgreSQL, Redis, by eBPF.\v"
-	"Examples:\n"
-	"  sudo weft -p 1234                     a live tree until Ctrl-C\n"
-	"  sudo weft --service shop --protocol http,postgres\n"
-	"  sudo weft --port 8080 --otlp http://localhost:4318\n"
-	"  sudo weft -p 1234 --record shop.weft  raw events to a file\n"
-	"  weft replay shop.weft                 the same from the file, without root\n"
-	"  weft replay capture.pcap -o json      or from a packet capture\n"
-	"  sudo weft doctor                      what this machine allows\n"
-	"  sudo weft list                        what could be traced\n"
-	"\n"
-	"Exit status:\n"
-	"  0  all went well\n"
-	"  1  wrong usage\n"
-	"  2  not possible here: privilege, kernel, no such process or file\n"
-	"  3  something was lost, or failed on the way out\n"
-	"\n"
-	"Environment:\n"
-	"  OTEL_EXPORTER_OTLP_*, OTEL_EXPORTER_OTLP_TRACES_*: where and how to export\n"
-	"    (ENDPOINT, HEADERS, TIMEOUT, COMPRESSION, CERTIFICATE); --otlp goes before\n"
-	"  OTEL_BSP_*: batches and queue\n"
-	"  OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES: read from each traced process\n"
-	"  NO_COLOR: no colours; COLUMNS: width where stdout is no terminal";
+static const char
+	doc[] = "Trace running services without touching them: HTTP, PostgreSQL, Redis, by eBPF.\v"
+		"Examples:\n"
+		"  sudo weft -p 1234                     a live tree until Ctrl-C\n"
+		"  sudo weft --service shop --protocol http,postgres\n"
+		"  sudo weft --port 8080 --otlp http://localhost:4318\n"
+		"  sudo weft -p 1234 --record shop.weft  raw events to a file\n"
+		"  weft replay shop.weft                 the same from the file, without root\n"
+		"  weft replay capture.pcap -o json      or from a packet capture\n"
+		"  sudo weft doctor                      what this machine allows\n"
+		"  sudo weft list                        what could be traced\n"
+		"\n"
+		"Exit status:\n"
+		"  0  all went well\n"
+		"  1  wrong usage\n"
+		"  2  not possible here: privilege, kernel, no such process or file\n"
+		"  3  something was lost, or failed on the way out\n"
+		"\n"
+		"Environment:\n"
+		"  OTEL_EXPORTER_OTLP_*, OTEL_EXPORTER_OTLP_TRACES_*: where and how to export\n"
+		"    (ENDPOINT, HEADERS, TIMEOUT, COMPRESSION, CERTIFICATE); --otlp goes before\n"
+		"  OTEL_BSP_*: batches and queue\n"
+		"  OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES: read from each traced process\n"
+		"  NO_COLOR: no colours; COLUMNS: width where stdout is no terminal";
 
 struct parse {
 	struct options *o;
 	uint64_t include, exclude; /* of --protocol */
 	bool protocols_given;
-	int ends;       /* exit status if it ends here, else -1 */
-	char why[512];  /* set once: the first thing that is wrong */
-	int used[64];   /* keys of the options seen */
+	int ends;      /* exit status if it ends here, else -1 */
+	char why[512]; /* set once: the first thing that is wrong */
+	int used[64];  /* keys of the options seen */
 	size_t n_used;
 	bool command_seen;
 	const char *doctor_text;
@@ -187,7 +205,8 @@ static int add_selector(struct parse *p, enum selector_kind kind, const char *te
 	struct options *o = p->o;
 
 	if (o->n_selectors == SELECT_MAX)
-		return wrong(p, "more than %d selections: select by --service or --cgroup", SELECT_MAX);
+		return wrong(p, "more than %d selections: select by --service or --cgroup",
+			     SELECT_MAX);
 	struct selector *more = realloc(o->selectors, (o->n_selectors + 1) * sizeof(*more));
 
 	if (!more)
@@ -207,9 +226,13 @@ static int add_numbers(struct parse *p, enum selector_kind kind, const char *tex
 		uint64_t v;
 
 		if (!read_number(s, n, 1, kind == SELECT_PID ? PID_LIMIT : PORT_MAX, &v))
-			return kind == SELECT_PID ?
-				       wrong(p, "-p %s: not a process number; write -p 1234 or -p 1234,5678", text) :
-				       wrong(p, "--port %s: not a port; write a number from 1 to %d", text, PORT_MAX);
+			return kind == SELECT_PID
+				       ? wrong(p,
+					       "-p %s: not a process number; write -p 1234 or -p 1234,5678",
+					       text)
+				       : wrong(p,
+					       "--port %s: not a port; write a number from 1 to %d",
+					       text, PORT_MAX);
 		int err = add_selector(p, kind, text, (long)v);
 
 		if (err || !s[n])
@@ -229,7 +252,7 @@ static size_t count_protocols(void)
 {
 	size_t n = 0;
 
-	while (protocol_table[n] && n < 64)
+	while (n < 64 && protocol_table[n])
 		n++;
 	return n;
 }
@@ -241,7 +264,8 @@ static int unknown_protocol(struct parse *p, const char *s, size_t n)
 	for (size_t i = 0; i < count_protocols(); i++) {
 		size_t used = strlen(names);
 
-		snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "", protocol_table[i]->name);
+		snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "",
+			 protocol_table[i]->name);
 	}
 	return wrong(p, "--protocol: unknown protocol '%.*s'; known: %s", (int)n, s, names);
 }
@@ -257,12 +281,15 @@ static int add_protocols(struct parse *p, const char *text)
 			word++, len--;
 		while (len && isspace((unsigned char)word[len - 1]))
 			len--;
-		bool not = len && *word == '!';
+		bool out = len && *word == '!';
 
-		word += not;
-		len -= not;
+		word += out;
+		len -= out;
 		if (!len)
-			return wrong(p, "--protocol '%s': a name is missing; write --protocol http,postgres or '!redis'", text);
+			return wrong(
+				p,
+				"--protocol '%s': a name is missing; write --protocol http,postgres or '!redis'",
+				text);
 		const struct protocol *found = protocol__find(slice__from(word, len));
 		size_t at = 0;
 
@@ -270,7 +297,7 @@ static int add_protocols(struct parse *p, const char *text)
 			at++;
 		if (!found || at == 64)
 			return unknown_protocol(p, word, len);
-		*(not ? &p->exclude : &p->include) |= 1ull << at;
+		*(out ? &p->exclude : &p->include) |= 1ull << at;
 		if (!s[n])
 			return 0;
 		s += n + 1;
@@ -297,13 +324,16 @@ static int set_output(struct parse *p, const char *text)
 
 static int set_endpoint(struct parse *p, const char *text)
 {
-	size_t scheme = strncmp(text, "http://", 7) == 0 ? 7 : strncmp(text, "https://", 8) == 0 ? 8 : 0;
+	size_t scheme = strncmp(text, "http://", 7) == 0    ? 7
+			: strncmp(text, "https://", 8) == 0 ? 8
+							    : 0;
 
 	for (const char *s = text; *s; s++)
 		if ((unsigned char)*s <= ' ' || *s == 0x7f)
 			return wrong(p, "--otlp: the URL holds a blank or control character");
 	if (!scheme || !text[scheme] || strchr("/:?#", text[scheme]))
-		return wrong(p, "--otlp %s: not a URL with a host; write http://localhost:4318", text);
+		return wrong(p, "--otlp %s: not a URL with a host; write http://localhost:4318",
+			     text);
 	p->o->otlp_endpoint = text;
 	return 0;
 }
@@ -344,8 +374,10 @@ static int set_ring_size(struct parse *p, const char *text)
 	case 'M': shift = 20; break;
 	case 'G': shift = 30; break;
 	}
-	if (text[n + (shift != 0)] || !read_number(text, n, 1, RING_MAX >> shift, &v) || v << shift < RING_MIN)
-		return wrong(p, "--ring-size %s: not a size from 256K to 1G; write 512K, 8M or 1G", text);
+	if (text[n + (shift != 0)] || !read_number(text, n, 1, RING_MAX >> shift, &v) ||
+	    v << shift < RING_MIN)
+		return wrong(p, "--ring-size %s: not a size from 256K to 1G; write 512K, 8M or 1G",
+			     text);
 	p->o->ring_bytes = (size_t)(v << shift);
 	return 0;
 }
@@ -355,7 +387,8 @@ static int set_max_conns(struct parse *p, const char *text)
 	uint64_t v;
 
 	if (!read_number(text, strlen(text), CONNS_MIN, CONNS_MAX, &v))
-		return wrong(p, "--max-connections %s: not a number from %u to %u", text, CONNS_MIN, CONNS_MAX);
+		return wrong(p, "--max-connections %s: not a number from %u to %u", text, CONNS_MIN,
+			     CONNS_MAX);
 	p->o->max_conns = (uint32_t)v;
 	return 0;
 }
@@ -372,7 +405,10 @@ static int set_backend(struct parse *p, const char *text)
 	int backend = kernel__backend_parse(text);
 
 	if (backend < 0)
-		return wrong(p, "--backend %s: unknown; choose auto, fentry, kprobe, syscall or tracepoint", text);
+		return wrong(
+			p,
+			"--backend %s: unknown; choose auto, fentry, kprobe, syscall or tracepoint",
+			text);
 	p->o->backend = (enum kernel_backend)backend;
 	return 0;
 }
@@ -398,11 +434,15 @@ static int read_word(struct parse *p, const char *word)
 		}
 		if (*word && word[strspn(word, "0123456789,")] == '\0')
 			return wrong(p, "'%s': to trace a process write -p %s", word, word);
-		return wrong(p, "unknown command '%s'; there are replay, doctor and list (see weft --help)", word);
+		return wrong(
+			p,
+			"unknown command '%s'; there are replay, doctor and list (see weft --help)",
+			word);
 	}
 	if (p->o->command == CMD_REPLAY && !p->o->replay_path)
 		return set_name(p, "replay", word, &p->o->replay_path);
-	return wrong(p, "'%s' is one word too many after weft %s (see weft --help)", word, commands[p->o->command]);
+	return wrong(p, "'%s' is one word too many after weft %s (see weft --help)", word,
+		     commands[p->o->command]);
 }
 
 static int select_pids(struct parse *p, const char *text)
@@ -445,7 +485,8 @@ static int show(struct parse *p, int key)
 		printf("weft %s\n", WEFT_VERSION);
 	else
 		argp_help(&argp, stdout,
-			  key == KEY_USAGE ? ARGP_HELP_USAGE : ARGP_HELP_SHORT_USAGE | ARGP_HELP_LONG | ARGP_HELP_DOC,
+			  key == KEY_USAGE ? ARGP_HELP_USAGE
+					   : ARGP_HELP_SHORT_USAGE | ARGP_HELP_LONG | ARGP_HELP_DOC,
 			  (char *)"weft");
 	p->ends = fflush(stdout) ? EXIT_LOST : EXIT_DONE;
 	return ECANCELED;
@@ -472,14 +513,17 @@ static const struct argp_option *find_option(const char *name, size_t n, bool *s
 }
 
 /*
- * getopt stopped at a word and, kept quiet, does not say why. A long option is the word before `next`; a short one may be
- * the word at `next`, whose letters it has not finished.
+ * getopt stopped at a word and, kept quiet, does not say why. A long option is the word before
+ * `next`; a short one may be the word at `next`, whose letters it has not finished.
  */
 static void explain(struct parse *p, const struct argp_state *state)
 {
-	const char *word = state->next > 0 && state->next <= state->argc ? state->argv[state->next - 1] : "";
+	const char *word = state->next > 0 && state->next <= state->argc
+				   ? state->argv[state->next - 1]
+				   : "";
 
-	if (strncmp(word, "--", 2) != 0 && state->next < state->argc && state->argv[state->next][0] == '-')
+	if (strncmp(word, "--", 2) != 0 && state->next < state->argc &&
+	    state->argv[state->next][0] == '-')
 		word = state->argv[state->next];
 	if (strncmp(word, "--", 2) == 0) {
 		size_t n = strcspn(word + 2, "=");
@@ -489,7 +533,8 @@ static void explain(struct parse *p, const struct argp_state *state)
 		if (!opt)
 			wrong(p, "unknown option '%s' (see weft --help)", word);
 		else if (several)
-			wrong(p, "'%s' could be several options; write it out (see weft --help)", word);
+			wrong(p, "'%s' could be several options; write it out (see weft --help)",
+			      word);
 		else if (opt->arg)
 			wrong(p, "--%s needs a value: --%s=%s", opt->name, opt->name, opt->arg);
 		else
@@ -564,13 +609,16 @@ static void check_command(struct parse *p)
 		while (opt->key != p->used[i])
 			opt++;
 		if (!(with & on))
-			wrong(p, "--%s does not go with weft %s (see weft --help)", opt->name, commands[p->o->command]);
+			wrong(p, "--%s does not go with weft %s (see weft --help)", opt->name,
+			      commands[p->o->command]);
 	}
 	if (p->o->command == CMD_REPLAY && !p->o->replay_path)
-		wrong(p, "replay what? write weft replay FILE (from --record, or a packet capture)");
+		wrong(p,
+		      "replay what? write weft replay FILE (from --record, or a packet capture)");
 	if (p->o->command == CMD_TRACE && p->o->n_selectors == 0)
-		wrong(p, "nothing selected: choose with -p PID, --service NAME, --cgroup PATH, --exe PATH, --comm NAME or --port N "
-			 "('weft list' shows what there is)");
+		wrong(p,
+		      "nothing selected: choose with -p PID, --service NAME, --cgroup PATH, --exe PATH, --comm NAME or --port N "
+		      "('weft list' shows what there is)");
 	if (p->o->command == CMD_DOCTOR && p->o->n_selectors > 1)
 		wrong(p, "-p %s: doctor judges one process at a time", p->doctor_text);
 }
@@ -587,7 +635,8 @@ static void settle_protocols(struct parse *p)
 
 static void look_at_terminal(struct options *o)
 {
-	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM"), *columns = getenv("COLUMNS");
+	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM"),
+		   *columns = getenv("COLUMNS");
 	bool tty = isatty(STDOUT_FILENO);
 	struct winsize size;
 	uint64_t width = 0;
@@ -607,7 +656,8 @@ int options__parse(int argc, char **argv, struct options *o)
 	struct parse p = { .o = o, .ends = -1 };
 
 	*o = (struct options){ .ring_bytes = 8 << 20, .max_conns = 65536 };
-	int err = argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP | ARGP_NO_EXIT, NULL, &p);
+	int err = argp_parse(&argp, argc, argv, ARGP_NO_ERRS | ARGP_NO_HELP | ARGP_NO_EXIT, NULL,
+			     &p);
 
 	if (p.ends < 0 && err && !p.why[0])
 		wrong(&p, "the options can't be understood: %s", strerror(err));

@@ -41,3 +41,8 @@ void clock__sleep_ms(unsigned ms)
 
 	nanosleep(&ts, NULL);
 }
+
+int64_t clock__monotonic(void)
+{
+	return (int64_t)read_clock(CLOCK_MONOTONIC);
+}

@@ -8,6 +8,8 @@
 uint64_t clock__boottime(void);
 /* What to add to it to get Unix time, ns. Measured so that being interrupted between the two readings does no harm. */
 int64_t clock__realtime_minus_boottime(void);
+/* CLOCK_MONOTONIC now, ns: the clock of time limits. */
+int64_t clock__monotonic(void);
 /* Sleep; returns early on a signal. */
 void clock__sleep_ms(unsigned ms);
 

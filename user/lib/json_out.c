@@ -80,8 +80,8 @@ static void put_value(struct json_out *j, const char *s, size_t n)
 static void put_escape(struct json_out *j, uint8_t c)
 {
 	static const char hex[] = "0123456789abcdef";
-	static const char named[] = { ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r',
-				      ['"'] = '"', ['\\'] = '\\' };
+	static const char named[] = { ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f',
+				      ['\r'] = 'r', ['"'] = '"',  ['\\'] = '\\' };
 
 	if (c < sizeof(named) && named[c])
 		put(j, (char[]){ '\\', named[c] }, 2);
@@ -190,7 +190,10 @@ void json_out__printf(struct json_out *j, const char *fmt, ...)
 		put_value(j, text, (size_t)n);
 }
 
-/* Decimal digits of v, written backwards from `end`; returns their start. printf is too slow for four numbers a span. */
+/*
+ * Decimal digits of v, written backwards from `end`; returns their start. printf is too slow for
+ * four numbers a span.
+ */
 static char *digits(uint64_t v, char *end)
 {
 	do {

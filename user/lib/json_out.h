@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Writing JSON into a growing buffer. Commas are set by the writer; objects and arrays must be closed by the caller.
- * A failed allocation makes the whole text bad: `failed` says so, calls after it do nothing.
+ * Writing JSON into a growing buffer. Commas are set by the writer; objects and arrays must be
+ * closed by the caller. A failed allocation makes the whole text bad: `failed` says so, calls after
+ * it do nothing.
  */
 #ifndef WEFT_JSON_OUT_H
 #define WEFT_JSON_OUT_H
@@ -42,8 +43,12 @@ void json_out__bool(struct json_out *j, bool v);
 void json_out__null(struct json_out *j);
 /* Lowercase hex, as a string. */
 void json_out__hex(struct json_out *j, const uint8_t *p, size_t n);
-/* printf of what already is one JSON value (a number, a string without anything to escape); at most 127 bytes. */
-void json_out__printf(struct json_out *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/*
+ * printf of what already is one JSON value (a number, a string without anything to escape); at most
+ * 127 bytes.
+ */
+void json_out__printf(struct json_out *j, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 void json_out__key(struct json_out *j, struct slice key);
 /* A key that is a literal without anything to escape. */

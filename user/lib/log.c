@@ -22,7 +22,9 @@ bool log__enabled(enum log_level level)
 	return (int)level <= atomic_load_explicit(&max_level, memory_order_relaxed);
 }
 
-/* Names of processes and paths go through here: none of them may move the cursor or forge a line. */
+/*
+ * Names of processes and paths go through here: none of them may move the cursor or forge a line.
+ */
 static void scrub(char *s, size_t n)
 {
 	for (size_t i = 0; i < n; i++)

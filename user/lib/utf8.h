@@ -8,7 +8,10 @@
 /* Length of the well-formed sequence at p (RFC 3629), 1 to 4; 0 if there is none. n >= 1. */
 size_t utf8__len(const uint8_t *p, size_t n);
 bool utf8__valid(struct slice s);
-/* s with each byte that belongs to no sequence as U+FFFD. `out` has room for 3 * s.n bytes; returns those used. */
+/*
+ * s with each byte that belongs to no sequence as U+FFFD. `out` has room for 3 * s.n bytes; returns
+ * those used.
+ */
 size_t utf8__repair(struct slice s, char *out);
 
 #endif /* WEFT_UTF8_H */

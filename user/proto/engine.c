@@ -59,7 +59,7 @@ void flow__off(struct flow *f, enum drop_reason why)
 	if (f->phase == FLOW_OFF)
 		return;
 	if (f->proto)
-		exchange__give_up(f, UINT64_MAX, 0);
+		exchange__give_up(f, UINT64_MAX, 0, f->now);
 	let_go(f, why);
 	f->phase = FLOW_OFF;
 	f->off_reason = why;
@@ -97,17 +97,17 @@ static void new_turn(struct flow *f, enum weft_dir dir)
 	}
 	if (dir == f->req_dir) {
 		if (f->unsure && f->unsure_turn < f->turn) {
-			exchange__give_up(f, f->turn, EXCHANGE_LOST_BYTES);
+			exchange__give_up(f, f->turn, EXCHANGE_LOST_BYTES, f->now);
 			f->unsure = false;
 		}
 		return;
 	}
 	if (f->unsure && f->unsure_turn + 1 >= f->turn) {
-		exchange__give_up(f, UINT64_MAX, EXCHANGE_LOST_BYTES);
+		exchange__give_up(f, UINT64_MAX, EXCHANGE_LOST_BYTES, f->now);
 		return;
 	}
 	if (f->unsure || h->searching) {
-		exchange__give_up(f, f->turn - 1, EXCHANGE_LOST_BYTES);
+		exchange__give_up(f, f->turn - 1, EXCHANGE_LOST_BYTES, f->now);
 		f->unsure = false;
 		if (h->searching && h->m && !h->x)
 			exchange__ignore(f, h, DROP_LOST_BYTES);
@@ -164,6 +164,7 @@ static void on_piece(void *ctx, struct conn *c, enum weft_dir dir, const struct 
 			balance__drop(e->books, f ? f->off_reason : DROP_NO_MEMORY, 1);
 		return;
 	}
+	f->now = p->ts;
 	if (p->call_begin) {
 		f->calls++;
 		fresh = f->last_dir != (int)dir;
@@ -194,14 +195,13 @@ static void on_close(void *ctx, struct conn *c, uint64_t ts)
 	struct flow *f = c->flow;
 
 	(void)ctx;
-	(void)ts;
 	if (!f)
 		return;
 	if (f->phase == FLOW_ON) {
 		/* A responder that closes has said all it wanted to say. */
 		if (f->req_dir == WEFT_IN && !conn__third_party(c) && !f->engine->stopping)
 			half__eof(f, WEFT_OUT);
-		exchange__give_up(f, UINT64_MAX, f->engine->stopping ? EXCHANGE_STOPPED : EXCHANGE_RESET);
+		exchange__give_up(f, UINT64_MAX, f->engine->stopping ? EXCHANGE_STOPPED : EXCHANGE_RESET, ts);
 	}
 	let_go(f, f->phase == FLOW_DETECT ? DROP_UNKNOWN_PROTOCOL : f->proto ? DROP_MID_STREAM : f->off_reason);
 	for (int dir = 0; dir < 2; dir++)

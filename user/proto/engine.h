@@ -29,6 +29,7 @@ struct exchange {
 	struct message **reqs, **resps; /* n each; resps[i] NULL while unanswered */
 	uint64_t req_start, req_end;    /* first and last byte of the request(s) */
 	uint64_t resp_start, resp_end;
+	bool first;                  /* the request's first byte is the connection's */
 	uint32_t req_pos;            /* stream position of the request's first byte (struct weft_data.off) */
 	uint32_t pid;                /* who moved the request's first byte */
 	uint32_t req_tid, resp_tid;  /* threads that moved the first request byte and the last response byte */

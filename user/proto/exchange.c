@@ -57,6 +57,7 @@ bool exchange__start(struct flow *f, struct half *h)
 	x->local_asks = f->req_dir == WEFT_OUT;
 	x->req_start = at->ts;
 	x->req_pos = (uint32_t)h->pos;
+	x->first = (f->conn->open.h.flags & WEFT_F_POS) && f->conn->open.pos[f->req_dir] == x->req_pos;
 	x->pid = at->pid;
 	x->req_tid = at->tid;
 	x->call = at->call;
@@ -258,7 +259,7 @@ void exchange__ignore(struct flow *f, struct half *h, enum drop_reason why)
 	h->x = NULL;
 }
 
-void exchange__give_up(struct flow *f, uint64_t before, unsigned flags)
+void exchange__give_up(struct flow *f, uint64_t before, unsigned flags, uint64_t ts)
 {
 	LIST_EACH (it, tmp, &f->pending) {
 		struct exchange *x = LIST_OF(it, struct exchange, link);
@@ -266,7 +267,10 @@ void exchange__give_up(struct flow *f, uint64_t before, unsigned flags)
 		if (x->turn >= before)
 			continue;
 		x->flags |= flags | (x->resp_start ? EXCHANGE_CUT : EXCHANGE_NO_RESPONSE);
-		if (!x->resp_end)
+		/* It lasted until its end was clear; an answer that began lasted to its last byte, unless it still goes on. */
+		if (!x->resp_start || (flags & EXCHANGE_STOPPED))
+			x->resp_end = ts;
+		else if (f->half[!f->req_dir].last.ts > x->resp_end)
 			x->resp_end = f->half[!f->req_dir].last.ts;
 		end(f, x);
 	}

@@ -56,6 +56,7 @@ struct flow {
 	struct list pending;     /* exchanges begun and not ended, oldest first */
 	size_t n_pending;
 	uint64_t calls, turn;    /* counters */
+	uint64_t now;            /* time of the last piece */
 	int last_dir;            /* of the last call; -1 none */
 	bool unsure;             /* bytes were lost in `unsure_turn`: first in, first out does not hold */
 	uint64_t unsure_turn;
@@ -113,7 +114,7 @@ void exchange__answer(struct flow *f, struct half *h);
 void exchange__response_done(struct flow *f, struct half *h);
 /* What was consumed since the last message belongs to no exchange. */
 void exchange__ignore(struct flow *f, struct half *h, enum drop_reason why);
-/* End the exchanges whose request ended before turn `before`, with these flags. */
-void exchange__give_up(struct flow *f, uint64_t before, unsigned flags);
+/* End the exchanges whose request ended before turn `before`, with these flags; `ts` is when that became clear. */
+void exchange__give_up(struct flow *f, uint64_t before, unsigned flags, uint64_t ts);
 
 #endif /* WEFT_FLOW_H */

@@ -245,7 +245,7 @@ static ssize_t parse_start(struct http1 *st, enum proto_dir dir, const struct pr
 		*what = MESSAGE_IGNORE;
 		return (ssize_t)blank;
 	}
-	enum line start = http1__start_line(dir, in->data, in->len);
+	enum line start = http1__start_line(dir, in->data, in->len, in->gap_follows);
 
 	if (start == LINE_NO)
 		return PARSE_BAD;
@@ -339,7 +339,7 @@ static ssize_t parse_trailer(struct side *s, const struct proto_in *in, struct m
 /* Does a turn begin here with another message? LINE_MORE: wait. */
 static enum line next_message(enum proto_dir dir, const struct proto_in *in)
 {
-	enum line is = in->fresh ? http1__start_line(dir, in->data, in->len) : LINE_NO;
+	enum line is = in->fresh ? http1__start_line(dir, in->data, in->len, in->gap_follows) : LINE_NO;
 
 	return is == LINE_MORE && in->gap_follows ? LINE_NO : is;
 }

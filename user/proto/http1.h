@@ -19,8 +19,11 @@ struct http1_message {
 
 enum line { LINE_NO = -1, LINE_MORE = 0, LINE_YES = 1 };
 
-/* Do these bytes begin with a start line? YES needs no line end: it is said as soon as nothing else begins like that. */
-enum line http1__start_line(enum proto_dir dir, const uint8_t *p, size_t len);
+/*
+ * Do these bytes begin with a start line? YES needs no line end: it is said when the version or the status has been seen; with
+ * `cut` (more won't come, or need not) also for a known method and so much of a path that it can't be anything else.
+ */
+enum line http1__start_line(enum proto_dir dir, const uint8_t *p, size_t len, bool cut);
 
 enum detect_result http1__detect(const uint8_t *data, size_t len);
 

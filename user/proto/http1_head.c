@@ -5,7 +5,7 @@
 #define METHOD_MAX 32        /* the longest registered one is UPDATEREDIRECTREF, 17 */
 #define LINE_DETECT_MAX (16 * 1024)
 #define PREFIX_CERTAIN 32    /* a known method and so much of a path can't be anything else */
-#define STATUS_LINE_MIN 12   /* HTTP/1.1 200 */
+#define STATUS_LINE_MIN 13   /* HTTP/1.1 200 and what ends the number */
 
 /* What the header block says, while it is read. */
 struct head {
@@ -18,7 +18,7 @@ struct head {
 struct request_line {
 	size_t method;             /* bytes of it, at 0 */
 	size_t target, target_end; /* as far as seen */
-	size_t version;            /* index of "HTTP/1.x"; only with LINE_YES */
+	size_t version;            /* index of "HTTP/1.x", whole with LINE_YES */
 };
 
 static const uint8_t token_char[256] = { /* RFC 9110, 5.6.2 */
@@ -34,6 +34,11 @@ static const struct slice known_methods[] = {
 static bool is_digit(uint8_t c)
 {
 	return c >= '0' && c <= '9';
+}
+
+static bool ends_word(uint8_t c)
+{
+	return c == ' ' || c == '\r' || c == '\n';
 }
 
 /* As many bytes as there are agree with `prefix`. */
@@ -67,10 +72,11 @@ static enum line request_line__parse(const uint8_t *p, size_t len, struct reques
 	i++;
 	if (!could_start(p + i, len - i, http))
 		return LINE_NO;
-	if (len - i <= http.n)
-		return LINE_MORE;
 	r->version = i;
-	return is_digit(p[i + http.n]) ? LINE_YES : LINE_NO;
+	i += http.n;
+	if ((i < len && !is_digit(p[i])) || (i + 1 < len && !ends_word(p[i + 1])))
+		return LINE_NO;
+	return i + 1 < len ? LINE_YES : LINE_MORE;
 }
 
 /* A known method and a path that goes on: no version in sight, but no other protocol starts so. */
@@ -88,18 +94,18 @@ static enum line status_line__parse(const uint8_t *p, size_t len, int *status)
 {
 	if (!could_start(p, len, SLICE("HTTP/1.")))
 		return LINE_NO;
-	for (size_t i = 7; i < len && i < STATUS_LINE_MIN; i++)
+	for (size_t i = 7; i < len && i < STATUS_LINE_MIN - 1; i++)
 		if (i == 8 ? p[i] != ' ' : !is_digit(p[i]))
 			return LINE_NO;
 	if (len < STATUS_LINE_MIN)
 		return LINE_MORE;
-	if (p[9] == '0' || (len > STATUS_LINE_MIN && p[12] != ' ' && p[12] != '\r' && p[12] != '\n'))
+	if (p[9] == '0' || !ends_word(p[STATUS_LINE_MIN - 1]))
 		return LINE_NO;
 	*status = (p[9] - '0') * 100 + (p[10] - '0') * 10 + (p[11] - '0');
 	return LINE_YES;
 }
 
-enum line http1__start_line(enum proto_dir dir, const uint8_t *p, size_t len)
+enum line http1__start_line(enum proto_dir dir, const uint8_t *p, size_t len, bool cut)
 {
 	struct request_line r;
 	int status;
@@ -108,7 +114,7 @@ enum line http1__start_line(enum proto_dir dir, const uint8_t *p, size_t len)
 		return status_line__parse(p, len, &status);
 	enum line is = request_line__parse(p, len, &r);
 
-	if (is == LINE_MORE && r.target_end >= PREFIX_CERTAIN && request_line__certain(p, &r))
+	if (cut && is == LINE_MORE && r.target_end >= PREFIX_CERTAIN && request_line__certain(p, &r))
 		return LINE_YES;
 	return is;
 }
@@ -122,11 +128,11 @@ enum detect_result http1__detect(const uint8_t *data, size_t len)
 	}
 	if (!len)
 		return DETECT_MORE;
-	enum line resp = http1__start_line(PROTO_RESP, data, len);
+	enum line resp = http1__start_line(PROTO_RESP, data, len, true);
 
 	if (resp != LINE_NO)
 		return resp == LINE_YES ? DETECT_RESP : DETECT_MORE;
-	enum line req = http1__start_line(PROTO_REQ, data, len);
+	enum line req = http1__start_line(PROTO_REQ, data, len, true);
 
 	if (req == LINE_YES)
 		return DETECT_REQ;
@@ -351,7 +357,7 @@ bool http1__read_request(struct message *m, const uint8_t *p, size_t size, bool 
 	*f = (struct http1_framing){ 0 };
 	if (is == LINE_YES)
 		next = line_end(p + r.version + 8, p + size);
-	if (http1__start_line(PROTO_REQ, p, size) != LINE_YES || (!next && !cut))
+	if (http1__start_line(PROTO_REQ, p, size, cut) != LINE_YES || (!next && !cut))
 		return false;
 	/* A line that was cut behind its target is whole as far as it matters. */
 	bool target_cut = is == LINE_MORE && r.target_end == size;

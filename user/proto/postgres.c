@@ -176,7 +176,7 @@ static unsigned count_completions(const uint8_t *p, size_t n, bool *error)
 static void lose_all(struct pg_state *st)
 {
 	for (unsigned i = 0; i < st->n; i++)
-		pg_ops__at(st, i)->lost = true;
+		pg_ops__at(st, i)->lost = pg_ops__at(st, i)->cut = true;
 	st->suspect = true;
 }
 
@@ -191,8 +191,10 @@ static void align(struct pg_state *st, const uint8_t *p, size_t n)
 		return;
 	}
 	k = count_completions(p, n, &error);
-	for (unsigned i = 0; i < st->n; i++)
+	for (unsigned i = 0; i < st->n; i++) {
 		executes += pg_ops__is(st, i, PG_OP_EXECUTE);
+		pg_ops__at(st, i)->cut = true;
+	}
 	if (error && executes > 1) {
 		for (unsigned i = 0; i < st->n; i++)
 			pg_ops__at(st, i)->lost = true;
@@ -210,13 +212,14 @@ static void align(struct pg_state *st, const uint8_t *p, size_t n)
 /* Go on with the first operation that is open, as if its answer's beginning had been seen. */
 static void resume(struct pg_state *st, struct message *m)
 {
-	const struct pg_op *op = pg_ops__at(st, 0);
+	struct pg_op *op = pg_ops__at(st, 0);
 
 	if (!pg_op__is_exchange(op))
 		return;
+	op->cut = true;
 	m->resumed = true;
 	m->key = op->key;
-	pg__of(m)->begun = pg__of(m)->acked = pg__of(m)->rows_lost = true;
+	pg__of(m)->begun = true;
 }
 
 static ssize_t resync_response(struct pg_state *st, const struct proto_in *in, struct message *m)

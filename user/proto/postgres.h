@@ -94,6 +94,7 @@ struct pg_op {
 	uint8_t fate;   /* enum pg_fate: other than OPEN it ends without bytes */
 	bool hidden;    /* others may hide behind it up to its Sync: it ends with ReadyForQuery */
 	bool lost;      /* which answer is its own is not certain: ends as usual, but without status */
+	bool cut;       /* the beginning of its answer was lost */
 	bool bound;     /* Parse or Bind belongs to it: their answers come first */
 	uint16_t acks;  /* answers that Parse, Bind, Describe and Close before it will have */
 	uint32_t turn;

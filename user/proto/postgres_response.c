@@ -176,7 +176,7 @@ static bool is_foreign(const struct pg_op *op, uint8_t type, const struct pg_mes
 		return strchr("123ts", type);
 	case PG_OP_EXECUTE:
 	case PG_OP_PREPARE:
-		return op->bound && !op->hidden && !r->acked && strchr("TDCnIsGHV", type);
+		return op->bound && !op->hidden && !op->cut && !r->acked && strchr("TDCnIsGHV", type);
 	case PG_OP_STARTUP:
 		return strchr("123tsTDCnIGHV", type);
 	default:
@@ -268,6 +268,7 @@ ssize_t pg_response__parse(struct pg_state *st, const struct proto_in *in, struc
 		return (ssize_t)total;
 	}
 	pg__of(m)->begun = true;
+	pg__of(m)->rows_lost |= op->cut;
 	m->key = op->key;
 	return dispatch_response(st, in, total, m, what);
 }

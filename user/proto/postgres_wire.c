@@ -415,7 +415,7 @@ enum detect_result pg_wire__detect(const uint8_t *p, size_t n)
 /* Whole messages from p to exactly p + n? `last`: type of the last one. */
 static bool is_run(enum proto_dir dir, const uint8_t *p, size_t n, uint8_t *last)
 {
-	bool strong;
+	bool strong = false;
 
 	while (n) {
 		ssize_t r = check_message(dir, p, n, &strong);

@@ -28,7 +28,8 @@
 static bool digits_so_far(const uint8_t *p, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (!(p[i] >= '0' && p[i] <= '9') && !(i == 0 && (p[i] == '-' || p[i] == '?')) && p[i] != '\r')
+		if (!(p[i] >= '0' && p[i] <= '9') && !(i == 0 && (p[i] == '-' || p[i] == '?')) &&
+		    p[i] != '\r')
 			return false;
 	return n <= 20;
 }
@@ -73,8 +74,10 @@ static enum detect_result request_or_confirmation(const uint8_t *p, size_t n)
 /* What the first word of an array of strings says. */
 static enum detect_result by_word(int64_t count, struct slice word, const uint8_t *behind, size_t n)
 {
-	static const char *const confirmations[] = { "subscribe", "psubscribe", "ssubscribe", "unsubscribe",
-						     "punsubscribe", "sunsubscribe" };
+	static const char *const confirmations[] = {
+		"subscribe",   "psubscribe",   "ssubscribe",
+		"unsubscribe", "punsubscribe", "sunsubscribe"
+	};
 
 	for (size_t i = 0; i < sizeof(confirmations) / sizeof(confirmations[0]); i++)
 		if (count == 3 && slice__eq(word, slice__cstr(confirmations[i])))
@@ -92,7 +95,8 @@ static enum detect_result detect_array(const uint8_t *p, size_t n)
 
 	if (line == 0)
 		return digits_so_far(p + 1, n - 1) ? DETECT_MORE : DETECT_NO;
-	if (line < 0 || !redis__number(p + 1, (size_t)line - 3, &count) || count > 1 << 20 || count < -1)
+	if (line < 0 || !redis__number(p + 1, (size_t)line - 3, &count) || count > 1 << 20 ||
+	    count < -1)
 		return DETECT_NO;
 	p += line;
 	n -= (size_t)line;
@@ -155,18 +159,17 @@ static enum detect_result detect_reply(const uint8_t *p, size_t n)
 		return !line ? DETECT_MORE : line > 3 ? DETECT_MAYBE_RESP : DETECT_NO;
 	}
 	if (!line)
-		return strchr(",(", p[0]) || digits_so_far(p + 1, n - 1) || n < 3 ? DETECT_MORE : DETECT_NO;
+		return strchr(",(", p[0]) || digits_so_far(p + 1, n - 1) || n < 3 ? DETECT_MORE
+										  : DETECT_NO;
 	switch (p[0]) {
-	case '_':
-		return line == 3 ? DETECT_MAYBE_RESP : DETECT_NO;
-	case '#':
-		return line == 4 && (p[1] == 't' || p[1] == 'f') ? DETECT_MAYBE_RESP : DETECT_NO;
+	case '_': return line == 3 ? DETECT_MAYBE_RESP : DETECT_NO;
+	case '#': return line == 4 && (p[1] == 't' || p[1] == 'f') ? DETECT_MAYBE_RESP : DETECT_NO;
 	case ',':
-	case '(':
-		return line > 3 ? DETECT_MAYBE_RESP : DETECT_NO;
+	case '(': return line > 3 ? DETECT_MAYBE_RESP : DETECT_NO;
 	default:
-		return redis__number(p + 1, (size_t)line - 3, &v) || (line == 4 && p[1] == '?') ? DETECT_MAYBE_RESP :
-												   DETECT_NO;
+		return redis__number(p + 1, (size_t)line - 3, &v) || (line == 4 && p[1] == '?')
+			       ? DETECT_MAYBE_RESP
+			       : DETECT_NO;
 	}
 }
 
@@ -196,14 +199,15 @@ static void redis_fini(void *state)
 	free(st->runs);
 }
 
-static ssize_t redis_parse(void *state, enum proto_dir dir, const struct proto_in *in, struct message *m,
-			   enum message_state *what)
+static ssize_t redis_parse(void *state, enum proto_dir dir, const struct proto_in *in,
+			   struct message *m, enum message_state *what)
 {
 	struct redis_state *st = state;
 
 	if (st->leaving)
 		return PARSE_LEAVE;
-	return dir == PROTO_REQ ? redis__parse_request(st, in, m, what) : redis__parse_reply(st, in, m, what);
+	return dir == PROTO_REQ ? redis__parse_request(st, in, m, what)
+				: redis__parse_reply(st, in, m, what);
 }
 
 /* A whole new message begins here for certain? */
@@ -213,7 +217,8 @@ static bool boundary(enum proto_dir dir, const struct proto_in *in)
 
 	if (dir == PROTO_REQ)
 		return d == DETECT_REQ || d == DETECT_MAYBE_REQ;
-	return d == DETECT_RESP || d == DETECT_MAYBE_RESP || (d == DETECT_REQ && in->data[0] == '*') ||
+	return d == DETECT_RESP || d == DETECT_MAYBE_RESP ||
+	       (d == DETECT_REQ && in->data[0] == '*') ||
 	       (d == DETECT_MAYBE_REQ && in->data[0] == '*');
 }
 
@@ -221,7 +226,8 @@ static bool boundary(enum proto_dir dir, const struct proto_in *in)
  * A value may hold anything, complete replies too. So only the beginning of a turn is trusted, and what was outstanding before
  * it is forgotten here as the engine does.
  */
-static ssize_t redis_resync(void *state, enum proto_dir dir, const struct proto_in *in, struct message *m)
+static ssize_t redis_resync(void *state, enum proto_dir dir, const struct proto_in *in,
+			    struct message *m)
 {
 	struct redis_state *st = state;
 
@@ -229,14 +235,13 @@ static ssize_t redis_resync(void *state, enum proto_dir dir, const struct proto_
 		return -1;
 	if (dir == PROTO_REQ) {
 		st->command = (struct redis_command_walk){ 0 };
-		st->n_runs = st->turn_run = 0;
+		st->first_run = st->n_runs = st->turn_run = 0;
 		/* A SELECT may have been among what was lost. */
 		st->db = st->queued_db = -1;
 	} else {
 		st->reply = (struct redis_reply_walk){ 0 };
+		st->first_run += st->turn_run;
 		st->n_runs -= st->turn_run;
-		if (st->n_runs)
-			memmove(st->runs, st->runs + st->turn_run, st->n_runs * sizeof(*st->runs));
 		st->turn_run = 0;
 	}
 	memset(m->data, 0, sizeof(union redis_message));
@@ -273,7 +278,8 @@ static struct slice common_operation(struct message *const *reqs, size_t n, char
 		return common;
 	common.n = put_operation(out, command_of(reqs[0]));
 	for (size_t i = 1; i < n; i++)
-		if (!slice__ieq(common, slice__from(other, put_operation(other, command_of(reqs[i])))))
+		if (!slice__ieq(common,
+				slice__from(other, put_operation(other, command_of(reqs[i])))))
 			return (struct slice){ out, 0 };
 	return common;
 }
@@ -288,7 +294,8 @@ static bool is_transaction(struct message *const *reqs, size_t n)
 	return n >= 2 && is_named(reqs[0], "MULTI") && is_named(reqs[n - 1], "EXEC");
 }
 
-static void describe_operation(struct message *const *reqs, size_t n, struct arena *scratch, struct facts_db *db)
+static void describe_operation(struct message *const *reqs, size_t n, struct arena *scratch,
+			       struct facts_db *db)
 {
 	bool multi = is_transaction(reqs, n);
 	size_t inner = multi ? n - 2 : n;
@@ -298,8 +305,9 @@ static void describe_operation(struct message *const *reqs, size_t n, struct are
 	if (n == 1)
 		db->operation = arena__copy(scratch, common);
 	else
-		db->operation = arena__printf(scratch, "%s%s" SLICE_FMT, multi ? "MULTI" : "PIPELINE",
-					      common.n ? " " : "", SLICE_ARG(common));
+		db->operation = arena__printf(scratch, "%s%s" SLICE_FMT,
+					      multi ? "MULTI" : "PIPELINE", common.n ? " " : "",
+					      SLICE_ARG(common));
 	if (n > 1 && inner > 1)
 		db->batch_size = inner < INT32_MAX ? (int)inner : INT32_MAX;
 }
@@ -324,14 +332,16 @@ static size_t put_query(char *out, const struct redis_command *c)
 }
 
 /* The common text once, or all joined by "; ". */
-static void describe_query(struct message *const *reqs, size_t n, struct arena *scratch, struct facts_db *db)
+static void describe_query(struct message *const *reqs, size_t n, struct arena *scratch,
+			   struct facts_db *db)
 {
 	char text[QUERY_MAX], one[OPERATION_MAX + 2 * SHOWN_ARGUMENTS + 4];
 	size_t len = put_query(text, command_of(reqs[0]));
 	bool same = true;
 
 	for (size_t i = 1; i < n && same; i++)
-		same = slice__eq(slice__from(one, put_query(one, command_of(reqs[i]))), slice__from(text, len));
+		same = slice__eq(slice__from(one, put_query(one, command_of(reqs[i]))),
+				 slice__from(text, len));
 	for (size_t i = 1; i < n && !same; i++) {
 		size_t k = put_query(one, command_of(reqs[i]));
 
@@ -353,7 +363,8 @@ static struct slice error_code(struct slice text)
 	size_t n = 0;
 
 	while (n < text.n && n < 32 &&
-	       ((text.p[n] >= 'A' && text.p[n] <= 'Z') || (n && text.p[n] >= '0' && text.p[n] <= '9') ||
+	       ((text.p[n] >= 'A' && text.p[n] <= 'Z') ||
+		(n && text.p[n] >= '0' && text.p[n] <= '9') ||
 		(n && (text.p[n] == '_' || text.p[n] == '-'))))
 		n++;
 	return n == text.n || text.p[n] == ' ' ? slice__from(text.p, n) : (struct slice){ "", 0 };
@@ -386,8 +397,9 @@ static void describe_replies(struct message *const *reqs, struct message *const 
 		db->ns = arena__printf(scratch, "%d", ns);
 }
 
-static bool redis_describe(const void *state, struct message *const *reqs, struct message *const *resps, size_t n,
-			   unsigned exchange_flags, struct arena *scratch, struct facts *out)
+static bool redis_describe(const void *state, struct message *const *reqs,
+			   struct message *const *resps, size_t n, unsigned exchange_flags,
+			   struct arena *scratch, struct facts *out)
 {
 	bool control = true;
 

@@ -18,4 +18,10 @@ bool redis__is_container(struct slice name);
 /* `sub` is a known subcommand of the container: other words there are data. */
 bool redis__is_subcommand(struct slice name, struct slice sub);
 
+/*
+ * The types of reply that `name` is answered with, as the characters that begin them; errors and +QUEUED come besides.
+ * NULL: any. Static text, equal pointers for equal types of one name.
+ */
+const char *redis__reply_types(struct slice name);
+
 #endif

@@ -15,16 +15,15 @@ enum word_kind { WORD_NONE, WORD_MESSAGE, WORD_SUBSCRIBE, WORD_UNSUBSCRIBE };
 
 struct redis_run *redis__oldest(struct redis_state *st)
 {
-	return st->n_runs ? &st->runs[0] : NULL;
+	return st->n_runs ? &st->runs[st->first_run] : NULL;
 }
 
 void redis__answered(struct redis_state *st)
 {
-	if (!st->n_runs || --st->runs[0].n)
+	if (!st->n_runs || --st->runs[st->first_run].n)
 		return;
-	/* A run less: sizes are powers of two, so the room stays enough. */
 	st->n_runs--;
-	memmove(st->runs, st->runs + 1, st->n_runs * sizeof(*st->runs));
+	st->first_run = st->n_runs ? st->first_run + 1 : 0;
 	if (st->turn_run)
 		st->turn_run--;
 }
@@ -35,14 +34,10 @@ static enum word_kind word_kind(const char *word)
 		const char *word;
 		enum word_kind kind;
 	} words[] = {
-		{ "message", WORD_MESSAGE },
-		{ "pmessage", WORD_MESSAGE },
-		{ "smessage", WORD_MESSAGE },
-		{ "subscribe", WORD_SUBSCRIBE },
-		{ "psubscribe", WORD_SUBSCRIBE },
-		{ "ssubscribe", WORD_SUBSCRIBE },
-		{ "unsubscribe", WORD_UNSUBSCRIBE },
-		{ "punsubscribe", WORD_UNSUBSCRIBE },
+		{ "message", WORD_MESSAGE },          { "pmessage", WORD_MESSAGE },
+		{ "smessage", WORD_MESSAGE },         { "subscribe", WORD_SUBSCRIBE },
+		{ "psubscribe", WORD_SUBSCRIBE },     { "ssubscribe", WORD_SUBSCRIBE },
+		{ "unsubscribe", WORD_UNSUBSCRIBE },  { "punsubscribe", WORD_UNSUBSCRIBE },
 		{ "sunsubscribe", WORD_UNSUBSCRIBE },
 	};
 
@@ -77,9 +72,7 @@ static void take_effect(struct redis_state *st, const struct redis_run *run)
 			st->db = st->queued_db;
 		st->queued_db = -1;
 		break;
-	case EXPECT_DISCARD:
-		st->queued_db = -1;
-		break;
+	case EXPECT_DISCARD: st->queued_db = -1; break;
 	case EXPECT_HELLO:
 		if (w->top == '%' || w->top == '*')
 			st->resp3 = w->top == '%';
@@ -91,11 +84,8 @@ static void take_effect(struct redis_state *st, const struct redis_run *run)
 		st->queued_db = -1;
 		st->resp3 = st->subscribed = false;
 		break;
-	case EXPECT_MONITOR:
-		st->leaving = w->ok;
-		break;
-	default:
-		break;
+	case EXPECT_MONITOR: st->leaving = w->ok; break;
+	default: break;
 	}
 }
 
@@ -106,8 +96,15 @@ static bool confirmed(struct redis_state *st, struct redis_run *run)
 	return --run->arg <= 0;
 }
 
-/* The reply is complete: what is it? */
-static enum message_state finish(struct redis_state *st, struct message *m)
+/* Could this reply be the answer to that command? */
+static bool fits(const struct redis_reply_walk *w, const struct redis_run *run)
+{
+	return !run->types || strchr(run->types, w->top) || w->top == '-' || w->top == '!' ||
+	       w->queued;
+}
+
+/* The reply is complete: what is it? False: not the answer to what was asked. */
+static bool finish(struct redis_state *st, struct message *m, enum message_state *what_out)
 {
 	struct redis_reply *r = m->data;
 	struct redis_reply_walk *w = &st->reply;
@@ -124,6 +121,8 @@ static enum message_state finish(struct redis_state *st, struct message *m)
 		what = confirmed(st, run) ? MESSAGE_DONE : MESSAGE_IGNORE;
 	else if (w->top == '>' || (kind != WORD_NONE && (!run || st->subscribed)))
 		what = MESSAGE_IGNORE;
+	else if (run && !fits(w, run))
+		return false;
 	else if (run)
 		take_effect(st, run);
 	if (kind == WORD_UNSUBSCRIBE && w->last_number == 0)
@@ -135,7 +134,8 @@ static enum message_state finish(struct redis_state *st, struct message *m)
 		if (!run)
 			st->command.active = false;
 	}
-	return what;
+	*what_out = what;
+	return true;
 }
 
 /* ---- one element ---- */
@@ -186,7 +186,8 @@ static bool complete(struct redis_reply_walk *w)
 	}
 }
 
-static ssize_t open_aggregate(struct redis_state *st, uint8_t type, const uint8_t *text, size_t n, bool *done)
+static ssize_t open_aggregate(struct redis_state *st, uint8_t type, const uint8_t *text, size_t n,
+			      bool *done)
 {
 	struct redis_reply_walk *w = &st->reply;
 	int64_t count = -1;
@@ -203,14 +204,17 @@ static ssize_t open_aggregate(struct redis_state *st, uint8_t type, const uint8_
 	if (w->depth == REDIS_DEPTH_MAX)
 		return PARSE_BAD;
 	w->frame[w->depth++] = (struct redis_frame){
-		.left = streamed ? -1 : (type == '%' || type == '|') ? count * 2 : count,
+		.left = streamed                       ? -1
+			: (type == '%' || type == '|') ? count * 2
+						       : count,
 		.attribute = type == '|',
 	};
 	return 0;
 }
 
 /* Strings with a length. Returns the bytes of line and string, which may lie beyond `len`; 0: more are needed. */
-static ssize_t bulk(struct redis_state *st, struct message *m, const uint8_t *data, size_t len, size_t line, bool *done)
+static ssize_t bulk(struct redis_state *st, struct message *m, const uint8_t *data, size_t len,
+		    size_t line, bool *done)
 {
 	struct redis_reply_walk *w = &st->reply;
 	const uint8_t *text = data + 1;
@@ -252,7 +256,8 @@ static ssize_t chunk(struct redis_reply_walk *w, const uint8_t *data, size_t lin
 	return (ssize_t)line;
 }
 
-static void simple(struct redis_state *st, struct message *m, uint8_t type, const uint8_t *text, size_t n, bool *done)
+static void simple(struct redis_state *st, struct message *m, uint8_t type, const uint8_t *text,
+		   size_t n, bool *done)
 {
 	struct redis_reply_walk *w = &st->reply;
 	int64_t v;
@@ -271,7 +276,8 @@ static void simple(struct redis_state *st, struct message *m, uint8_t type, cons
 }
 
 /* Returns the bytes of one element's own (its elements not counted); 0: more are needed. */
-static ssize_t element(struct redis_state *st, struct message *m, const uint8_t *data, size_t len, bool *done)
+static ssize_t element(struct redis_state *st, struct message *m, const uint8_t *data, size_t len,
+		       bool *done)
 {
 	struct redis_reply_walk *w = &st->reply;
 	bool text = data[0] == '+' || data[0] == '-' || data[0] == '(';
@@ -279,7 +285,10 @@ static ssize_t element(struct redis_state *st, struct message *m, const uint8_t 
 
 	if (!strchr("+-:$*_#,(!=%~>|;.", data[0]) || !data[0] || w->streaming != (data[0] == ';'))
 		return PARSE_BAD;
-	line = redis__line(data, len, text ? TEXT_LINE_MAX : data[0] == ',' ? 512 : LENGTH_LINE_MAX);
+	line = redis__line(data, len,
+			   text             ? TEXT_LINE_MAX
+			   : data[0] == ',' ? 512
+					    : LENGTH_LINE_MAX);
 	if (line <= 0)
 		return line;
 	if (!w->depth && data[0] != '|' && !w->top_seen) {
@@ -289,29 +298,27 @@ static ssize_t element(struct redis_state *st, struct message *m, const uint8_t 
 	switch (data[0]) {
 	case '$':
 	case '!':
-	case '=':
-		return bulk(st, m, data, len, (size_t)line, done);
-	case ';':
-		return chunk(w, data, (size_t)line, done);
+	case '=': return bulk(st, m, data, len, (size_t)line, done);
+	case ';': return chunk(w, data, (size_t)line, done);
 	case '*':
 	case '~':
 	case '%':
 	case '>':
 	case '|':
-		return open_aggregate(st, data[0], data + 1, (size_t)line - 3, done) < 0 ? PARSE_BAD : line;
+		return open_aggregate(st, data[0], data + 1, (size_t)line - 3, done) < 0 ? PARSE_BAD
+											 : line;
 	case '.':
 		if (line != 3 || !w->depth || w->frame[w->depth - 1].left != -1)
 			return PARSE_BAD;
 		*done = !w->frame[--w->depth].attribute && complete(w);
 		return line;
-	default:
-		simple(st, m, data[0], data + 1, (size_t)line - 3, done);
-		return line;
+	default: simple(st, m, data[0], data + 1, (size_t)line - 3, done); return line;
 	}
 }
 
 /* An error whose line goes on behind a gap: its first words are what is wanted of it. */
-static void cut_error(struct redis_state *st, struct message *m, const struct proto_in *in, size_t pos)
+static void cut_error(struct redis_state *st, struct message *m, const struct proto_in *in,
+		      size_t pos)
 {
 	if (in->gap_follows && pos < in->len && in->data[pos] == '-' && !st->reply.depth)
 		keep_error(st, m, in->data + pos + 1, in->len - pos - 1);
@@ -326,7 +333,8 @@ static void begin(struct redis_state *st, struct redis_reply *r)
 	r->db = st->db;
 }
 
-ssize_t redis__parse_reply(struct redis_state *st, const struct proto_in *in, struct message *m, enum message_state *what)
+ssize_t redis__parse_reply(struct redis_state *st, const struct proto_in *in, struct message *m,
+			   enum message_state *what)
 {
 	struct redis_reply *r = m->data;
 	struct redis_run *run = redis__oldest(st);
@@ -345,14 +353,13 @@ ssize_t redis__parse_reply(struct redis_state *st, const struct proto_in *in, st
 		if (n == 0)
 			break;
 		pos += (size_t)n;
-		if (done) {
-			*what = finish(st, m);
-			return (ssize_t)pos;
-		}
+		if (done)
+			return finish(st, m, what) ? (ssize_t)pos : PARSE_BAD;
 	}
 	cut_error(st, m, in, pos);
 	/* A reply that can't be followed ends with its turn; what may be a push must be known to be none. */
 	m->fills_turn = (st->reply.top_seen || r->error) && st->reply.top != '>' &&
-			(!may_be_push(st) || (st->reply.word_seen && word_kind(st->reply.word) == WORD_NONE));
+			(!may_be_push(st) ||
+			 (st->reply.word_seen && word_kind(st->reply.word) == WORD_NONE));
 	return (ssize_t)pos;
 }

@@ -7,10 +7,10 @@
 
 #include "redis.h"
 
-#define LENGTH_LINE_MAX 32           /* "*1048576\r\n", "$536870912\r\n" */
-#define INLINE_MAX (60 * 1024)       /* the server takes 64 KiB */
+#define LENGTH_LINE_MAX 32     /* "*1048576\r\n", "$536870912\r\n" */
+#define INLINE_MAX (60 * 1024) /* the server takes 64 KiB */
 #define ARGUMENTS_MAX 0x7fffffff
-#define BULK_MAX ((int64_t)1 << 40)  /* the server's limit is 512 MB unless configured */
+#define BULK_MAX ((int64_t)1 << 40) /* the server's limit is 512 MB unless configured */
 
 ssize_t redis__line(const uint8_t *data, size_t len, size_t max)
 {
@@ -54,30 +54,45 @@ static bool named(const struct redis_command *c, const char *name)
 	return slice__ieq(redis__name(c), slice__cstr(name));
 }
 
-void redis__expect(struct redis_state *st, enum redis_expect kind, int64_t arg)
+/* Room for one more run behind the last. */
+static bool reserve_run(struct redis_state *st)
 {
-	struct redis_run *last = st->n_runs ? &st->runs[st->n_runs - 1] : NULL;
-	bool same_turn = st->turn_run < st->n_runs;
+	if (st->first_run + st->n_runs < st->room_runs)
+		return true;
+	if (st->first_run > st->room_runs / 2) {
+		memmove(st->runs, st->runs + st->first_run, st->n_runs * sizeof(*st->runs));
+		st->first_run = 0;
+		return true;
+	}
+	size_t room = st->room_runs ? st->room_runs * 2 : 4;
+	struct redis_run *runs = realloc(st->runs, room * sizeof(*runs));
 
-	if (st->n_runs == REDIS_RUNS_MAX)
+	if (!runs)
+		return false;
+	st->runs = runs;
+	st->room_runs = room;
+	return true;
+}
+
+void redis__expect(struct redis_state *st, enum redis_expect kind, int64_t arg, const char *types)
+{
+	struct redis_run *last = st->n_runs ? &st->runs[st->first_run + st->n_runs - 1] : NULL;
+	bool full = st->n_runs == REDIS_RUNS_MAX;
+
+	if (last && full) {
 		last->kind = kind = EXPECT_REPLY;
-	if (last && kind == EXPECT_REPLY && last->kind == kind && last->n < UINT32_MAX &&
-	    (same_turn || st->n_runs == REDIS_RUNS_MAX)) {
+		last->types = types = NULL;
+	}
+	if (last && kind == EXPECT_REPLY && last->kind == kind && last->types == types &&
+	    last->n < UINT32_MAX && (st->turn_run < st->n_runs || full)) {
 		last->n++;
 		return;
 	}
-	if (st->n_runs == REDIS_RUNS_MAX)
+	if (full || !reserve_run(st))
 		return;
-	/* The size is the next power of two. */
-	if (!(st->n_runs & (st->n_runs - 1))) {
-		size_t room = st->n_runs ? st->n_runs * 2 : 1;
-		struct redis_run *runs = realloc(st->runs, room * sizeof(*runs));
-
-		if (!runs)
-			return;
-		st->runs = runs;
-	}
-	st->runs[st->n_runs++] = (struct redis_run){ .kind = kind, .n = 1, .arg = arg };
+	st->runs[st->first_run + st->n_runs++] = (struct redis_run){
+		.kind = kind, .n = 1, .arg = arg, .types = types
+	};
 }
 
 /* Words that may be shown: letters first, no blanks. Anything else in the place of a command is data gone astray. */
@@ -107,7 +122,8 @@ static uint32_t wanted(const struct redis_command *c, uint32_t index)
 
 static size_t room_for(uint32_t index)
 {
-	static const size_t room[] = { REDIS_NAME_MAX, REDIS_SUB_MAX, sizeof(((struct redis_command *)0)->arg) };
+	static const size_t room[] = { REDIS_NAME_MAX, REDIS_SUB_MAX,
+				       sizeof(((struct redis_command *)0)->arg) };
 
 	return room[index];
 }
@@ -216,7 +232,7 @@ static void finish(struct redis_state *st, struct message *m, struct redis_comma
 	}
 	m->one_way = !answered;
 	if (answered)
-		redis__expect(st, kind, arg);
+		redis__expect(st, kind, arg, redis__reply_types(redis__name(c)));
 }
 
 /* The words of an inline command as the server splits them (sdssplitargs): "..." and '...' hold blanks. */
@@ -257,7 +273,8 @@ static ssize_t inline_command(struct redis_state *st, const struct proto_in *in,
 	const uint8_t *lf = memchr(in->data, '\n', in->len < INLINE_MAX ? in->len : INLINE_MAX);
 	size_t n;
 
-	if (in->data[0] != '\r' && in->data[0] != '\n' && (in->data[0] < 0x20 || in->data[0] > 0x7e))
+	if (in->data[0] != '\r' && in->data[0] != '\n' &&
+	    (in->data[0] < 0x20 || in->data[0] > 0x7e))
 		return PARSE_BAD;
 	if (!lf)
 		return in->len >= INLINE_MAX ? PARSE_BAD : 0;
@@ -272,7 +289,8 @@ static ssize_t inline_command(struct redis_state *st, const struct proto_in *in,
 }
 
 /* "*N\r\n". Returns the bytes it took, 0: more are needed. */
-static ssize_t array_head(struct redis_state *st, const struct proto_in *in, struct redis_command *c)
+static ssize_t array_head(struct redis_state *st, const struct proto_in *in,
+			  struct redis_command *c)
 {
 	ssize_t n = redis__line(in->data, in->len, LENGTH_LINE_MAX);
 	int64_t count;
@@ -288,7 +306,8 @@ static ssize_t array_head(struct redis_state *st, const struct proto_in *in, str
 }
 
 /* "$N\r\n" and what it announces. Returns the bytes of both, which may lie beyond `len`; 0: more are needed. */
-static ssize_t argument(struct redis_state *st, const uint8_t *data, size_t len, struct redis_command *c)
+static ssize_t argument(struct redis_state *st, const uint8_t *data, size_t len,
+			struct redis_command *c)
 {
 	struct redis_command_walk *w = &st->command;
 	ssize_t n;
@@ -322,7 +341,7 @@ ssize_t redis__parse_request(struct redis_state *st, const struct proto_in *in, 
 	if (!c->begun && st->command.active) {
 		/* The command before this one filled its turn: it was never read to its end. */
 		st->command.active = false;
-		redis__expect(st, EXPECT_REPLY, 0);
+		redis__expect(st, EXPECT_REPLY, 0, NULL);
 	}
 	if (in->fresh && !c->begun)
 		st->turn_run = st->n_runs;

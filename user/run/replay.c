@@ -70,6 +70,10 @@ int replay__run(const struct options *o)
 
 	if (damaged)
 		log_error("%s", s->error);
+	for (int i = 0; i < CAPTURE_SKIPS; i++)
+		if (s->skipped[i])
+			log_info("%llu of %llu packets left out: %s", (unsigned long long)s->skipped[i],
+				 (unsigned long long)s->packets, capture__skip_reason(i));
 	if (s->malformed)
 		log_warn("%llu malformed records were left out", (unsigned long long)s->malformed);
 	damaged |= s->malformed || (n < 0 && n != -ENODATA);

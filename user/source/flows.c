@@ -572,6 +572,9 @@ static void describe(const struct flows *fs, const struct flow *f, unsigned what
 		out->kind = WEFT_EV_OPEN;
 		out->preopen = f->preopen;
 		out->start = f->start;
+		out->pos_known = f->half[WEFT_OUT].has_isn && f->half[WEFT_IN].has_isn;
+		for (int dir = 0; dir < 2; dir++)
+			out->pos[dir] = f->half[dir].isn + 1;
 		break;
 	case TODO_DATA:
 		out->kind = WEFT_EV_DATA;

@@ -28,6 +28,8 @@ struct flow_step {
 	const struct weft_addr *client, *server; /* until the next call */
 	bool preopen;   /* OPEN: its beginning was not seen, the roles are a guess */
 	uint64_t start; /* OPEN: when the client sent its first SYN, 0 unknown */
+	bool pos_known; /* OPEN: both handshakes were seen, so both directions' first sequence numbers are known */
+	uint32_t pos[2];
 };
 
 struct flows;

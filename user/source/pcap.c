@@ -84,7 +84,8 @@ static void make_open(struct pcap_source *p, const struct flow_step *step)
 {
 	struct weft_open *o = scratch_record(p, WEFT_EV_OPEN, step->conn, sizeof(*o));
 
-	o->h.flags = WEFT_F_THIRD_PARTY | (step->preopen ? WEFT_F_PREOPEN : 0);
+	o->h.flags = WEFT_F_THIRD_PARTY | (step->preopen ? WEFT_F_PREOPEN : 0) | (step->pos_known ? WEFT_F_POS : 0);
+	memcpy(o->pos, step->pos, sizeof(o->pos));
 	o->sock = step->conn;
 	o->start_ts = step->start;
 	o->local = *step->client;

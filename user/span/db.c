@@ -39,12 +39,13 @@ static struct slice batch_name(const struct facts_db *db, struct slice what, str
 }
 
 /* {target} of the span name: collection, else namespace (not for Redis: an index says nothing), else the server. */
-static struct slice target(const struct facts_db *db, const struct span_ends *ends, struct arena *a)
+static struct slice target(const struct facts_db *db, struct slice collection, struct slice ns,
+			   const struct span_ends *ends, struct arena *a)
 {
-	if (db->collection.n)
-		return db->collection;
-	if (db->ns.n && !is_redis(db))
-		return db->ns;
+	if (collection.n)
+		return collection;
+	if (ns.n && !is_redis(db))
+		return ns;
 	if (!ends->server_addr[0])
 		return (struct slice){ "", 0 };
 	if (ends->is_unix || !ends->server_port)
@@ -54,12 +55,10 @@ static struct slice target(const struct facts_db *db, const struct span_ends *en
 }
 
 static struct slice span_name(const struct facts_db *db, struct slice summary, struct slice operation,
-			      const struct span_ends *ends, struct arena *a)
+			      struct slice to, struct arena *a)
 {
 	if (summary.n)
 		return summary;
-	struct slice to = target(db, ends, a);
-
 	if (operation.n && to.n)
 		return arena__printf(a, SLICE_FMT " " SLICE_FMT, SLICE_ARG(operation), SLICE_ARG(to));
 	return first_of(first_of(operation, to), slice__cstr(db->system));
@@ -124,10 +123,20 @@ static void set_server_ends(struct span *s, const struct span_ends *ends)
 	set_port(s, "client.port", ends->client_port);
 }
 
+/* As an attribute it is valid UTF-8 and bounded; the name is made of what is returned. */
+static struct slice set_text(struct span *s, const char *key, struct slice text)
+{
+	span__set_str(s, key, text);
+
+	const struct attr *a = text.n ? span__attr(s, key) : NULL;
+
+	return a ? a->s : (struct slice){ "", 0 };
+}
+
 void span__from_db(struct span *s, const struct facts *f, const struct span_ends *ends, const struct span_options *o)
 {
 	const struct facts_db *db = &f->db;
-	struct slice summary = db->summary, operation = db->operation;
+	struct slice summary = db->summary, operation = db->operation, collection, ns;
 
 	if (!summary.n && db->query_lang == FACTS_QUERY_SQL)
 		summary = sql__summary(db->query, &s->arena);
@@ -136,12 +145,12 @@ void span__from_db(struct span *s, const struct facts *f, const struct span_ends
 	if (operation.n || !summary.n)
 		operation = batch_name(db, operation, &s->arena);
 
-	s->name = arena__copy(&s->arena, span_name(db, summary, operation, ends, &s->arena));
 	span__set_str(s, "db.system.name", slice__cstr(db->system));
-	span__set_str(s, "db.namespace", db->ns);
-	span__set_str(s, "db.operation.name", operation);
-	span__set_str(s, "db.collection.name", db->collection);
-	span__set_str(s, "db.query.summary", summary);
+	ns = set_text(s, "db.namespace", db->ns);
+	operation = set_text(s, "db.operation.name", operation);
+	collection = set_text(s, "db.collection.name", db->collection);
+	summary = set_text(s, "db.query.summary", summary);
+	s->name = span_name(db, summary, operation, target(db, collection, ns, ends, &s->arena), &s->arena);
 	set_query(s, db, o);
 	set_outcome(s, f);
 	if (s->kind == SPAN_SERVER)

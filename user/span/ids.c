@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * xoshiro256** (Blackman and Vigna, 2018): a few instructions an id, no lock, no system call. The state is per thread
- * and made from getrandom(2) at its first use.
+ * xoshiro256** (Blackman and Vigna, 2018): a few instructions an id, no lock, no system call. The
+ * state is per thread and made from getrandom(2) at its first use.
  */
 #include "ids.h"
 
@@ -32,13 +32,18 @@ static void seed_from_kernel(void)
 {
 	struct timespec ts;
 
-	if (getrandom(rng.s, sizeof(rng.s), 0) == sizeof(rng.s) && (rng.s[0] | rng.s[1] | rng.s[2] | rng.s[3])) {
+	if (getrandom(rng.s, sizeof(rng.s), 0) == sizeof(rng.s) &&
+	    (rng.s[0] | rng.s[1] | rng.s[2] | rng.s[3])) {
 		rng.seeded = true;
 		return;
 	}
-	/* No getrandom (a sandbox): time and the place of this thread's memory still tell two wefts apart. */
+	/*
+	 * No getrandom (a sandbox): time and the place of this thread's memory still tell two wefts
+	 * apart.
+	 */
 	clock_gettime(CLOCK_REALTIME, &ts);
-	ids__seed((uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec + ((uint64_t)(uintptr_t)&rng << 20));
+	ids__seed((uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec +
+		  ((uint64_t)(uintptr_t)&rng << 20));
 }
 
 static uint64_t rotl(uint64_t x, int k)

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Random trace and span ids. Any thread; each has a generator of its own, seeded by the kernel's. Unique, not secret.
+ * Random trace and span ids. Any thread; each has a generator of its own, seeded by the kernel's.
+ * Unique, not secret.
  */
 #ifndef WEFT_IDS_H
 #define WEFT_IDS_H
 
 #include <stdint.h>
 
-/* The W3C trace flag that goes with ids__trace(): its last seven bytes are uniformly random (Trace Context Level 2). */
+/*
+ * The W3C trace flag that goes with ids__trace(): its last seven bytes are uniformly random (Trace
+ * Context Level 2).
+ */
 #define IDS_FLAG_RANDOM 0x02
 
 uint64_t ids__random(void);

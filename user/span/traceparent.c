@@ -51,15 +51,16 @@ static bool all_zero(const uint8_t *p, size_t n)
 	return true;
 }
 
-bool traceparent__parse(struct slice value, uint8_t trace_id[16], uint8_t span_id[8], uint8_t *flags)
+bool traceparent__parse(struct slice value, uint8_t trace_id[16], uint8_t span_id[8],
+			uint8_t *flags)
 {
 	struct slice s = trim(value);
 	uint8_t version, trace[16], span[8], bits;
 
 	if (s.n < TRACEPARENT_LEN || s.p[2] != '-' || s.p[35] != '-' || s.p[52] != '-')
 		return false;
-	if (!hex_bytes(s.p, &version, 1) || !hex_bytes(s.p + 3, trace, 16) || !hex_bytes(s.p + 36, span, 8) ||
-	    !hex_bytes(s.p + 53, &bits, 1))
+	if (!hex_bytes(s.p, &version, 1) || !hex_bytes(s.p + 3, trace, 16) ||
+	    !hex_bytes(s.p + 36, span, 8) || !hex_bytes(s.p + 53, &bits, 1))
 		return false;
 	if (version == 0xff || (version == 0 && s.n != TRACEPARENT_LEN))
 		return false;

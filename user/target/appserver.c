@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Application servers: programs that serve somebody else's code. The service is what they serve: `gunicorn -w 4 shop.wsgi:app`
- * is "shop.wsgi". The application is the first argument that is neither an option nor an option's value, or an
- * option's value; most options take one, so those that do not are listed.
+ * Application servers: programs that serve somebody else's code. The service is what they serve:
+ * `gunicorn -w 4 shop.wsgi:app` is "shop.wsgi". The application is the first argument that is
+ * neither an option nor an option's value, or an option's value; most options take one, so those
+ * that do not are listed.
  */
 #include "parts.h"
 
@@ -12,31 +13,37 @@
 
 struct appserver {
 	const char *name;
-	const char *flags;    /* options without a value, each between spaces; "--no-..." always is one */
-	const char *app;      /* options whose value is the application; NULL: the first argument */
-	const char *naming;   /* options whose value is the name itself */
+	const char
+		*flags; /* options without a value, each between spaces; "--no-..." always is one */
+	const char *app;    /* options whose value is the application; NULL: the first argument */
+	const char *naming; /* options whose value is the name itself */
 };
 
 static const struct appserver servers[] = {
 	{
 		.name = "gunicorn",
-		.flags = " --reload --preload -R --enable-stdio-inheritance --daemon -D --check-config --print-config --spew "
-			 "--capture-output --proxy-protocol --suppress-ragged-eofs --do-handshake-on-connect --reuse-port "
-			 "--initgroups --disable-redirect-access-to-syslog --log-syslog --permit-obsolete-folding "
-			 "--strip-header-spaces --permit-unconventional-http-method --permit-unconventional-http-version "
-			 "--casefold-http-method ",
+		.flags =
+			" --reload --preload -R --enable-stdio-inheritance --daemon -D --check-config --print-config --spew "
+			"--capture-output --proxy-protocol --suppress-ragged-eofs --do-handshake-on-connect --reuse-port "
+			"--initgroups --disable-redirect-access-to-syslog --log-syslog --permit-obsolete-folding "
+			"--strip-header-spaces --permit-unconventional-http-method --permit-unconventional-http-version "
+			"--casefold-http-method ",
 		.naming = " -n --name ",
 	},
 	{
 		.name = "uvicorn",
-		.flags = " --reload --use-colors --proxy-headers --server-header --date-header --access-log --factory ",
+		.flags =
+			" --reload --use-colors --proxy-headers --server-header --date-header --access-log --factory ",
 	},
 	{ .name = "hypercorn", .flags = " --debug --reload " },
 	{ .name = "daphne", .flags = " --proxy-headers " },
-	{ .name = "waitress-serve", .flags = " --call --expose-tracebacks --log-untrusted-proxy-headers --clear-untrusted-proxy-headers " },
+	{ .name = "waitress-serve",
+	  .flags =
+		  " --call --expose-tracebacks --log-untrusted-proxy-headers --clear-untrusted-proxy-headers " },
 	{
 		.name = "granian",
-		.flags = " --reload --ws --access-log --log --factory --ssl-client-verify --respawn-failed-workers ",
+		.flags =
+			" --reload --ws --access-log --log --factory --ssl-client-verify --respawn-failed-workers ",
 	},
 	{ .name = "celery", .app = " -A --app " },
 	{ .name = "flask", .app = " -A --app " },
@@ -52,7 +59,7 @@ static bool listed(const char *list, const char *word, size_t n)
 
 char *appserver__module(const char *ref, size_t len)
 {
-	const char *colon = memchr(ref, ':', len);
+	const char *colon = len ? memchr(ref, ':', len) : NULL;
 	size_t n = colon ? (size_t)(colon - ref) : len;
 
 	for (size_t i = n; i > 0; i--) {
@@ -76,20 +83,25 @@ static const struct appserver *find_server(const char *program)
 		size_t n = strlen(servers[i].name);
 
 		/* Debian has had a gunicorn3 */
-		if (strncmp(program, servers[i].name, n) == 0 && (!program[n] || strcmp(program + n, "3") == 0))
+		if (strncmp(program, servers[i].name, n) == 0 &&
+		    (!program[n] || strcmp(program + n, "3") == 0))
 			return &servers[i];
 	}
 	return NULL;
 }
 
-/* The value of an option in `names`, as "-A x", "-Ax", "--app x", "--app=x"; NULL if argv[i] is none of them. */
+/*
+ * The value of an option in `names`, as "-A x", "-Ax", "--app x", "--app=x"; NULL if argv[i] is
+ * none of them.
+ */
 static const char *option_value(const char *names, char *const *argv, int argc, int i)
 {
 	const char *w = argv[i];
+
+	if (!names || !w || w[0] != '-')
+		return NULL;
 	size_t name = strcspn(w, "=");
 
-	if (!names || w[0] != '-')
-		return NULL;
 	if (w[1] == '-' && w[name] == '=' && listed(names, w, name))
 		return w + name + 1;
 	if (listed(names, w, strlen(w)))
@@ -101,7 +113,10 @@ static const char *option_value(const char *names, char *const *argv, int argc, 
 static int option_words(const struct appserver *s, const char *w)
 {
 	if (w[1] == '-')
-		return strchr(w, '=') || strncmp(w, "--no-", 5) == 0 || listed(s->flags, w, strlen(w)) ? 1 : 2;
+		return strchr(w, '=') || strncmp(w, "--no-", 5) == 0 ||
+				       listed(s->flags, w, strlen(w))
+			       ? 1
+			       : 2;
 	return strlen(w) > 2 || listed(s->flags, w, strlen(w)) ? 1 : 2;
 }
 

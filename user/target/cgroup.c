@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Control groups say two things of a process: which systemd unit it belongs to, and in which container it runs. Three layouts are
- * met: v2 alone ("0::/path"), v1 alone, and both (hybrid), where systemd keeps its tree in "name=systemd" and in "0::".
+ * Control groups say two things of a process: which systemd unit it belongs to, and in which
+ * container it runs. Three layouts are met: v2 alone ("0::/path"), v1 alone, and both (hybrid),
+ * where systemd keeps its tree in "name=systemd" and in "0::".
  *
- * Not every unit names what runs in it. A shell that was reached by ssh, a job of cron, a container below the
- * container manager's own unit belong to a unit that merely started them: launchers[] lists those.
+ * Not every unit names what runs in it. A shell that was reached by ssh, a job of cron, a container
+ * below the container manager's own unit belong to a unit that merely started them: launchers[]
+ * lists those.
  */
 #include "parts.h"
 
@@ -26,13 +28,41 @@
 
 /* Units (without ".service") whose name says nothing of the processes in them; shell patterns. */
 static const char *const launchers[] = {
-	"user@*",	 "*getty",	   "*getty@*",	   "ssh",	   "sshd",	 "ssh@*",
-	"sshd@*",	 "cron",	   "crond",	   "atd",	   "anacron",	 "containerd",
-	"docker",	 "crio",	   "kubelet",	   "k3s",	   "k3s-agent",	 "rke2-*",
-	"rescue",	 "emergency",	   "debug-shell",  "display-manager", "gdm",	 "gdm3",
-	"lightdm",	 "sddm",	   "systemd-logind", "supervisor*", "app-*@*",	 "dbus-:*",
+	"user@*",
+	"*getty",
+	"*getty@*",
+	"ssh",
+	"sshd",
+	"ssh@*",
+	"sshd@*",
+	"cron",
+	"crond",
+	"atd",
+	"anacron",
+	"containerd",
+	"docker",
+	"crio",
+	"kubelet",
+	"k3s",
+	"k3s-agent",
+	"rke2-*",
+	"rescue",
+	"emergency",
+	"debug-shell",
+	"display-manager",
+	"gdm",
+	"gdm3",
+	"lightdm",
+	"sddm",
+	"systemd-logind",
+	"supervisor*",
+	"app-*@*",
+	"dbus-:*",
 	/* systemd-run without --unit: another name at every start */
-	"run-u[0-9]*",	 "run-r[0-9a-f]*", "run-p[0-9]*",  "run-[0-9]*",
+	"run-u[0-9]*",
+	"run-r[0-9a-f]*",
+	"run-p[0-9]*",
+	"run-[0-9]*",
 };
 
 static bool is_launcher(const char *unit)
@@ -59,8 +89,8 @@ static void unescape(char *s)
 	while (*s) {
 		int hi, lo;
 
-		if (s[0] == '\\' && s[1] == 'x' && (hi = hex_digit(s[2])) >= 0 && (lo = hex_digit(s[3])) >= 0 &&
-		    hi + lo > 0) {
+		if (s[0] == '\\' && s[1] == 'x' && (hi = hex_digit(s[2])) >= 0 &&
+		    (lo = hex_digit(s[3])) >= 0 && hi + lo > 0) {
 			*to++ = (char)(hi << 4 | lo);
 			s += 4;
 		} else {
@@ -116,8 +146,9 @@ static void drop(char **where)
 }
 
 /*
- * One component of a path, from the root on. What comes deeper corrects what came before: a unit inside a container names
- * the process, a unit around one does not, except where podman runs the container as that very unit.
+ * One component of a path, from the root on. What comes deeper corrects what came before: a unit
+ * inside a container names the process, a unit around one does not, except where podman runs the
+ * container as that very unit.
  */
 static void take_component(struct cgroup_facts *f, const char *s, size_t len)
 {
@@ -206,7 +237,9 @@ bool cgroup__parse(const char *text, struct cgroup_facts *out)
 		}
 	}
 	free(copy);
-	/* Other v1 hierarchies are not systemd's alone to shape: they tell containers, not units. */
+	/*
+	 * Other v1 hierarchies are not systemd's alone to shape: they tell containers, not units.
+	 */
 	drop(&others.unit);
 	*out = v2;
 	/* A container that only v1 shows makes the unit around it meaningless, too. */
@@ -251,11 +284,15 @@ char *cgroup__id_from_mounts(const char *mountinfo)
 		const char *root = mount_field(line, 4, &root_len);
 		const char *where = mount_field(line, 5, &n);
 
-		if (!root || !where || n != strlen("/etc/hostname") || memcmp(where, "/etc/hostname", n) != 0)
+		if (!root || !where || n != strlen("/etc/hostname") ||
+		    memcmp(where, "/etc/hostname", n) != 0)
 			continue;
 		const char *id = find_id(root, root_len);
 
-		/* A pod's containers share the host name file of its sandbox, which has an id of its own. */
+		/*
+		 * A pod's containers share the host name file of its sandbox, which has an id of
+		 * its own.
+		 */
 		if (id && !memmem(root, root_len, "sandboxes", 9))
 			return strndup(id, ID_LEN);
 	}
@@ -268,8 +305,8 @@ static void unescape_octal(char *s)
 	char *to = s;
 
 	while (*s) {
-		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' && s[3] >= '0' &&
-		    s[3] <= '7') {
+		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' &&
+		    s[3] >= '0' && s[3] <= '7') {
 			*to++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
 			s += 4;
 		} else {
@@ -312,7 +349,10 @@ static char *v2_mount(void)
 	return mount;
 }
 
-/* A directory of the cgroup v2 file system, open; -ENOENT, -ENOTDIR, or -EINVAL for a directory of another file system. */
+/*
+ * A directory of the cgroup v2 file system, open; -ENOENT, -ENOTDIR, or -EINVAL for a directory of
+ * another file system.
+ */
 static int open_v2(const char *path, bool *v1)
 {
 	struct statfs fs = { 0 };
@@ -347,12 +387,18 @@ int targets__open_cgroup(const char *path, char *why, size_t why_len)
 		return fd;
 	}
 	if (!mount)
-		snprintf(why, why_len, "--cgroup %s: cgroup v2 is not mounted here; select processes with -p or --service", path);
+		snprintf(
+			why, why_len,
+			"--cgroup %s: cgroup v2 is not mounted here; select processes with -p or --service",
+			path);
 	else if (fd == -EINVAL && v1)
-		snprintf(why, why_len, "--cgroup %s: this is cgroup v1, weft needs a cgroup v2 directory; they are under %s", path,
-			 mount);
+		snprintf(
+			why, why_len,
+			"--cgroup %s: this is cgroup v1, weft needs a cgroup v2 directory; they are under %s",
+			path, mount);
 	else if (fd == -EINVAL || fd == -ENOTDIR)
-		snprintf(why, why_len, "--cgroup %s: not a cgroup v2 directory; they are under %s", path, mount);
+		snprintf(why, why_len, "--cgroup %s: not a cgroup v2 directory; they are under %s",
+			 path, mount);
 	else
 		snprintf(why, why_len, "--cgroup %s: %s; cgroup v2 directories are under %s", path,
 			 fd == -ENOENT ? "no such cgroup" : strerror(-fd), mount);
@@ -360,7 +406,10 @@ int targets__open_cgroup(const char *path, char *why, size_t why_len)
 	return fd;
 }
 
-/* A threaded cgroup refuses to list processes (EOPNOTSUPP); its threads' processes are in the domain above. */
+/*
+ * A threaded cgroup refuses to list processes (EOPNOTSUPP); its threads' processes are in the
+ * domain above.
+ */
 static int each_here(int dir, void (*fn)(void *ctx, pid_t pid), void *ctx)
 {
 	char *text = procfs__slurp(dir, "cgroup.procs", 16 << 20, NULL), *save = NULL;
@@ -392,7 +441,8 @@ static int each_pid(int dir, void (*fn)(void *ctx, pid_t pid), void *ctx, unsign
 	while ((e = readdir(d))) {
 		if (e->d_name[0] == '.' || (e->d_type != DT_DIR && e->d_type != DT_UNKNOWN))
 			continue;
-		int sub = openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		int sub = openat(dirfd(d), e->d_name,
+				 O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
 		if (sub < 0)
 			continue; /* it went meanwhile, or is a file */

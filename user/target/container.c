@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A container's cgroup holds its id only. Its name is found where the container's manager left it readable: Docker's own
- * description, the log that a Kubernetes node keeps, the command line of podman's monitor. Where none is to be had (weft runs in a
- * container itself), the host name says it, unless it was generated.
+ * A container's cgroup holds its id only. Its name is found where the container's manager left it
+ * readable: Docker's own description, the log that a Kubernetes node keeps, the command line of
+ * podman's monitor. Where none is to be had (weft runs in a container itself), the host name says
+ * it, unless it was generated.
  */
 #include "parts.h"
 
@@ -17,18 +18,12 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-/* A build without jansson does without Docker's names; it must not fail to link for them. */
-#pragma weak json_loadb
-#pragma weak json_object_get
-#pragma weak json_string_value
-#pragma weak json_delete
-
 static char *docker_name(const char *id)
 {
 	char inside[128], path[PATH_MAX];
 
 	snprintf(inside, sizeof(inside), "/var/lib/docker/containers/%.64s/config.v2.json", id);
-	if (!json_loadb || !procfs__sys_path(path, sizeof(path), inside))
+	if (!procfs__sys_path(path, sizeof(path), inside))
 		return NULL;
 	size_t len;
 	char *text = procfs__slurp(AT_FDCWD, path, 4 << 20, &len);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What a program file says of the language that it was written in. The file is somebody else's: libelf reads it (not mapped, so that a file
- * cut short meanwhile can't hurt), and every offset taken from it is checked.
+ * What a program file says of the language that it was written in. The file is somebody else's:
+ * libelf reads it (not mapped, so that a file cut short meanwhile can't hurt), and every offset
+ * taken from it is checked.
  */
 #include "parts.h"
 
@@ -25,7 +26,8 @@ static bool read_address(Elf *elf, int fd, uint64_t addr, void *buf, size_t len)
 		if (!gelf_getphdr(elf, (int)i, &ph) || ph.p_type != PT_LOAD || addr < ph.p_vaddr ||
 		    addr - ph.p_vaddr > ph.p_filesz || len > ph.p_filesz - (addr - ph.p_vaddr))
 			continue;
-		return pread(fd, buf, len, (off_t)(ph.p_offset + (addr - ph.p_vaddr))) == (ssize_t)len;
+		return pread(fd, buf, len, (off_t)(ph.p_offset + (addr - ph.p_vaddr))) ==
+		       (ssize_t)len;
 	}
 	return false;
 }
@@ -40,8 +42,8 @@ static uint64_t number(const uint8_t *p, unsigned size, bool big)
 }
 
 /*
- * Section .go.buildinfo: "\xff Go buildinf:", pointer size, flags. Flag 2 (Go 1.18 on): at offset 32 the version's length and text.
- * Else (flag 1: big endian): a pointer to a string header.
+ * Section .go.buildinfo: "\xff Go buildinf:", pointer size, flags. Flag 2 (Go 1.18 on): at offset
+ * 32 the version's length and text. Else (flag 1: big endian): a pointer to a string header.
  */
 static void read_go(Elf *elf, int fd, const uint8_t *p, size_t n, struct elf_facts *out)
 {
@@ -64,7 +66,8 @@ static void read_go(Elf *elf, int fd, const uint8_t *p, size_t n, struct elf_fac
 		    !read_address(elf, fd, number(p + 16, size, big), header, 2 * size))
 			return;
 		len = number(header + size, size, big);
-		if (len >= sizeof(text) || !read_address(elf, fd, number(header, size, big), text, len))
+		if (len >= sizeof(text) ||
+		    !read_address(elf, fd, number(header, size, big), text, len))
 			return;
 	}
 	text[len] = '\0';
@@ -86,7 +89,8 @@ static void read_dynamic(Elf *elf, Elf_Scn *scn, const GElf_Shdr *sh, struct elf
 			continue;
 		const char *name = elf_strptr(elf, sh->sh_link, dyn.d_un.d_val);
 
-		if (name && (strncmp(name, "libstdc++.so", 12) == 0 || strncmp(name, "libc++.so", 9) == 0))
+		if (name &&
+		    (strncmp(name, "libstdc++.so", 12) == 0 || strncmp(name, "libc++.so", 9) == 0))
 			out->cxx = true;
 	}
 }
@@ -100,7 +104,8 @@ static void read_sections(Elf *elf, int fd, struct elf_facts *out)
 		return;
 	while ((scn = elf_nextscn(elf, scn))) {
 		GElf_Shdr sh;
-		const char *name = gelf_getshdr(scn, &sh) ? elf_strptr(elf, names, sh.sh_name) : NULL;
+		const char *name = gelf_getshdr(scn, &sh) ? elf_strptr(elf, names, sh.sh_name)
+							  : NULL;
 
 		if (!name || sh.sh_type == SHT_NOBITS || sh.sh_size > 1 << 20)
 			continue;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What a process's environment says of it: OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES, read as an SDK inside the process would.
- * The environment is the one it was started with; programs that overwrite it with their title (nginx, PostgreSQL) show nothing.
+ * What a process's environment says of it: OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES, read as
+ * an SDK inside the process would. The environment is the one it was started with; programs that
+ * overwrite it with their title (nginx, PostgreSQL) show nothing.
  */
 #include "parts.h"
 
@@ -48,7 +49,10 @@ static int hex_value(char c)
 	return at && (c >= '0' && c <= '9' ? 1 : c >= 'A') ? (int)(at - digits) : -1;
 }
 
-/* Percent-decode in place. False if it is malformed or gives what no attribute can hold (NUL, broken UTF-8). */
+/*
+ * Percent-decode in place. False if it is malformed or gives what no attribute can hold (NUL,
+ * broken UTF-8).
+ */
 static bool decode(char *s)
 {
 	char *to = s;
@@ -81,7 +85,8 @@ static char *trim(char *s)
 }
 
 /* One pass over the text: with fn NULL it only checks. */
-static int walk(const char *text, void (*fn)(void *, const char *, const char *, const char *), void *ctx)
+static int walk(const char *text, void (*fn)(void *, const char *, const char *, const char *),
+		void *ctx)
 {
 	while (true) {
 		size_t n = strcspn(text, ",");
@@ -93,7 +98,8 @@ static int walk(const char *text, void (*fn)(void *, const char *, const char *,
 			*equals = '\0';
 			char *key = trim(pair), *value = trim(equals + 1);
 
-			ok = decode(key) && decode(value) && *key && text__clean(key) && text__clean(value);
+			ok = decode(key) && decode(value) && *key && text__clean(key) &&
+			     text__clean(value);
 			if (ok && fn)
 				fn(ctx, key, value, trim(raw));
 		}
@@ -107,7 +113,9 @@ static int walk(const char *text, void (*fn)(void *, const char *, const char *,
 	}
 }
 
-int resource_attrs__each(const char *text, void (*fn)(void *ctx, const char *key, const char *value, const char *raw), void *ctx)
+int resource_attrs__each(const char *text,
+			 void (*fn)(void *ctx, const char *key, const char *value, const char *raw),
+			 void *ctx)
 {
 	int err = walk(text, NULL, NULL);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the files of target/ share among themselves. Nobody outside this room includes it but its unit tests.
+ * What the files of target/ share among themselves. Nobody outside this room includes it but its
+ * unit tests.
  *
  *   procfs.c      reading /proc and other files, bounded
  *   cgroup.c      /proc/PID/cgroup: unit, container; the v2 mount; cgroup.procs
@@ -20,16 +21,22 @@
 
 /* procfs.c */
 
-/* For tests: another /proc, and what stands before every other absolute path ("" in real life). Kept, not copied. */
+/*
+ * For tests: another /proc, and what stands before every other absolute path ("" in real life).
+ * Kept, not copied.
+ */
 void procfs__set_roots(const char *proc, const char *sys);
 /* `path` below the system root, in buf. False if it does not fit. */
 bool procfs__sys_path(char *buf, size_t size, const char *path);
 const char *procfs__root(void);
-/* /proc/PID as a directory descriptor: it stays with this process, even if the PID is used again. Negative errno. */
+/*
+ * /proc/PID as a directory descriptor: it stays with this process, even if the PID is used again.
+ * Negative errno.
+ */
 int procfs__open(pid_t pid);
 /*
- * A whole file, at most `max` bytes of it, NUL-terminated and malloc'ed; NULL with errno. `dir` may be AT_FDCWD. *len (may be
- * NULL) is what was read.
+ * A whole file, at most `max` bytes of it, NUL-terminated and malloc'ed; NULL with errno. `dir` may
+ * be AT_FDCWD. *len (may be NULL) is what was read.
  */
 char *procfs__slurp(int dir, const char *name, size_t max, size_t *len);
 /* Target of a symbolic link, malloc'ed; NULL with errno. */
@@ -72,53 +79,73 @@ void text__scrub(char *s);
 
 /* cgroup.c */
 struct cgroup_facts {
-	char *v2_path;      /* "/" if none; never NULL after cgroup__parse */
-	char *unit;         /* systemd unit that names what runs in it, unescaped, without ".service" */
-	char *machine;      /* name of an LXC container or of a machine (nspawn) */
+	char *v2_path; /* "/" if none; never NULL after cgroup__parse */
+	char *unit;    /* systemd unit that names what runs in it, unescaped, without ".service" */
+	char *machine; /* name of an LXC container or of a machine (nspawn) */
 	char *container_id; /* 64 hex digits */
 	bool kubernetes;
-	bool hidden;        /* the paths say nothing: weft sits in a cgroup namespace of its own, or there are no groups */
+	bool hidden; /* the paths say nothing: a cgroup namespace hides them, or there are none */
 };
 
 bool cgroup__parse(const char *text, struct cgroup_facts *out);
 void cgroup_facts__free(struct cgroup_facts *f);
-/* The id in one line of mountinfo that mounts a container's /etc/hostname; for processes whose cgroup path is hidden. */
+/*
+ * The id in one line of mountinfo that mounts a container's /etc/hostname; for processes whose
+ * cgroup path is hidden.
+ */
 char *cgroup__id_from_mounts(const char *mountinfo);
 /* Where cgroup v2 is mounted, malloc'ed; NULL if nowhere. */
 char *cgroup__v2_mount(const char *mountinfo);
 /* Call fn for every process in the directory and below. 0 or negative errno. */
 int cgroup__each_pid(int dir, void (*fn)(void *ctx, pid_t pid), void *ctx);
 
-/* container.c: malloc'ed name of the container that this process runs in, or NULL. `hostname` is HOSTNAME in its environment. */
+/*
+ * container.c: malloc'ed name of the container that this process runs in, or NULL. `hostname` is
+ * HOSTNAME in its environment.
+ */
 char *container__name(const struct cgroup_facts *cg, pid_t parent, const char *hostname);
-/* A pod's host name without the part that differs between replicas: "web-7d9c5b8f6-x2v4q" is "web". Changes s. */
+/*
+ * A pod's host name without the part that differs between replicas: "web-7d9c5b8f6-x2v4q" is "web".
+ * Changes s.
+ */
 void container__strip_replica(char *s);
 
 /* script.c */
 struct interpreter {
-	const char *name;          /* base name of the executable; a version may follow */
+	const char *name; /* base name of the executable; a version may follow */
 	const char *language;
-	const char *runtime;       /* process.runtime.name */
-	const char *short_values;  /* letters of options that take the rest of their word, or the next word, as value */
-	const char *short_swallow; /* letters that take the rest of their word only */
-	const char *code;          /* letters after which program text stands, not a file */
-	const char *word_values;   /* whole words whose value is the next word, each between spaces */
-	const char *word_code;
-	const char *word_file;     /* the next word is the file: -jar */
-	const char *word_module;   /* the next word is a module: -m */
-	const char *verbs;         /* words that may stand before the script */
-	const char *suffixes;      /* of script files, with the dot */
-	bool class_name;           /* what runs is a class: the part behind the last dot names it */
+	const char *runtime; /* process.runtime.name */
+	/* Letters of options: their value is the rest of the word or the next word; */
+	const char *short_values;
+	/* ... the rest of their word only; */
+	const char *short_swallow;
+	/* ... after these, program text stands, not a file. */
+	const char *code;
+	/* Whole words, each between blanks: the next word is their value, program text, */
+	const char *word_values, *word_code;
+	/* ... the file (-jar), a module (-m). */
+	const char *word_file, *word_module;
+	const char *verbs;    /* words that may stand before the script */
+	const char *suffixes; /* of script files, with the dot */
+	bool class_name;      /* what runs is a class: the part behind the last dot names it */
 };
 
-/* By base name of an executable, or NULL; *version (may be NULL) points at what follows the name ("3.11"), "" if nothing. */
+/*
+ * By base name of an executable, or NULL; *version (may be NULL) points at what follows the name
+ * ("3.11"), "" if nothing.
+ */
 const struct interpreter *interpreter__find(const char *base, const char **version);
 /* What the interpreter runs, malloc'ed; NULL if that can't be said. */
 char *script__name(const struct interpreter *in, char *const *argv, int argc);
 
-/* appserver.c: if `program` is a known application server, what it serves; malloc'ed or NULL. argv are its arguments. */
+/*
+ * appserver.c: if `program` is a known application server, what it serves; malloc'ed or NULL. argv
+ * are its arguments.
+ */
 char *appserver__app(const char *program, char *const *argv, int argc);
-/* "module.path:attribute", "dir/file.py:app" as a name; malloc'ed or NULL if it is not like that. */
+/*
+ * "module.path:attribute", "dir/file.py:app" as a name; malloc'ed or NULL if it is not like that.
+ */
 char *appserver__module(const char *ref, size_t len);
 
 /* environ.c: each malloc'ed or NULL. */
@@ -132,16 +159,18 @@ struct env_facts {
 bool environ__parse(const char *env, size_t len, struct env_facts *out);
 void env_facts__free(struct env_facts *e);
 /*
- * Walk an OTEL_RESOURCE_ATTRIBUTES text: fn gets each key and value, decoded, and the pair as it stood. -EINVAL, before any call, if
- * anything in it is malformed.
+ * Walk an OTEL_RESOURCE_ATTRIBUTES text: fn gets each key and value, decoded, and the pair as it
+ * stood. -EINVAL, before any call, if anything in it is malformed.
  */
-int resource_attrs__each(const char *text, void (*fn)(void *ctx, const char *key, const char *value, const char *raw), void *ctx);
+int resource_attrs__each(const char *text,
+			 void (*fn)(void *ctx, const char *key, const char *value, const char *raw),
+			 void *ctx);
 
 /* elf.c */
 struct elf_facts {
 	bool is_32bit;
-	bool cxx;  /* needs libstdc++ or libc++ */
-	bool rust; /* a Rust compiler signed it */
+	bool cxx;            /* needs libstdc++ or libc++ */
+	bool rust;           /* a Rust compiler signed it */
 	char go_version[40]; /* "go1.22.3", empty if it is no Go program */
 };
 
@@ -158,10 +187,13 @@ void runtime__libs(const char *maps, struct process_info *p);
 void ports__read(int dir, struct process_info *p);
 
 /* service_name.c: sets p->service and p->service_source; may take strings out of cg and env. */
-void service_name__decide(struct process_info *p, const char *flag_name, const struct words *argv, const struct cgroup_facts *cg,
-			  struct env_facts *env);
+void service_name__decide(struct process_info *p, const char *flag_name, const struct words *argv,
+			  const struct cgroup_facts *cg, struct env_facts *env);
 
-/* process.c: what to read beyond names (service, exe, comm, parent, owner), for those who look at every process. */
+/*
+ * process.c: what to read beyond names (service, exe, comm, parent, owner), for those who look at
+ * every process.
+ */
 enum process_parts {
 	PROCESS_RUNTIME = 1 << 0, /* language and runtime */
 	PROCESS_PORTS = 1 << 1,

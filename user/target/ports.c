@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * TCP ports that a process listens on: the listening sockets of its network namespace (/proc/PID/net/tcp and tcp6) that are
- * among its descriptors, matched by inode.
+ * TCP ports that a process listens on: the listening sockets of its network namespace
+ * (/proc/PID/net/tcp and tcp6) that are among its descriptors, matched by inode.
  */
 #include "parts.h"
 
@@ -39,7 +39,10 @@ static bool add(struct listeners *l, uint64_t inode, uint16_t port)
 	return true;
 }
 
-/* The kernel writes listening sockets first; reading ends at the first other one, however many connections there are. */
+/*
+ * The kernel writes listening sockets first; reading ends at the first other one, however many
+ * connections there are.
+ */
 static void read_table(int dir, const char *name, struct listeners *l)
 {
 	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
@@ -62,8 +65,9 @@ static void read_table(int dir, const char *name, struct listeners *l)
 			continue;
 		}
 		/* sl local:port remote:port st queues timer retransmits uid timeout inode */
-		if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %*u %*d %llu", &port, &state,
-			   &inode) != 3)
+		if (sscanf(line,
+			   " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %*u %*d %llu",
+			   &port, &state, &inode) != 3)
 			continue;
 		if (state != STATE_LISTEN || !add(l, inode, (uint16_t)port))
 			break;
@@ -77,7 +81,8 @@ static void take_port(struct process_info *p, uint16_t port)
 
 	while (at < p->n_ports && p->ports[at] < port)
 		at++;
-	if (p->n_ports == sizeof(p->ports) / sizeof(*p->ports) || (at < p->n_ports && p->ports[at] == port))
+	if (p->n_ports == sizeof(p->ports) / sizeof(*p->ports) ||
+	    (at < p->n_ports && p->ports[at] == port))
 		return;
 	memmove(p->ports + at + 1, p->ports + at, (p->n_ports - at) * sizeof(*p->ports));
 	p->ports[at] = port;
@@ -116,7 +121,9 @@ void ports__read(int dir, struct process_info *p)
 	read_table(dir, "net/tcp", &l);
 	read_table(dir, "net/tcp6", &l);
 	while ((e = readdir(d))) {
-		ssize_t n = e->d_name[0] == '.' ? -1 : readlinkat(dirfd(d), e->d_name, link, sizeof(link) - 1);
+		ssize_t n = e->d_name[0] == '.'
+				    ? -1
+				    : readlinkat(dirfd(d), e->d_name, link, sizeof(link) - 1);
 
 		if (n <= 0)
 			continue;

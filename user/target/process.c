@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * One process as /proc shows it. What may be read depends on privileges: anybody sees stat, cmdline and cgroup; executable, environment,
- * descriptors and maps of other users' processes need CAP_SYS_PTRACE. What can't be read is left out, and p->opaque says so.
+ * One process as /proc shows it. What may be read depends on privileges: anybody sees stat, cmdline
+ * and cgroup; executable, environment, descriptors and maps of other users' processes need
+ * CAP_SYS_PTRACE. What can't be read is left out, and p->opaque says so.
  */
 #include "parts.h"
 
@@ -17,7 +18,7 @@
 
 #define CMDLINE_MAX (1u << 20)
 #define ENVIRON_MAX (4u << 20)
-#define MAPS_MAX    (64u << 20)
+#define MAPS_MAX (64u << 20)
 
 static void replace(char **where, const char *value)
 {
@@ -43,8 +44,8 @@ static void take_attr(void *ctx, const char *key, const char *value, const char 
 		replace(&p->service_instance_id, value);
 	} else if (strcmp(key, "deployment.environment.name") == 0) {
 		replace(&p->deployment, value);
-	} else if (asprintf(&longer, "%s%s%s", p->resource_attrs ? p->resource_attrs : "", p->resource_attrs ? "," : "",
-			    raw) >= 0) {
+	} else if (asprintf(&longer, "%s%s%s", p->resource_attrs ? p->resource_attrs : "",
+			    p->resource_attrs ? "," : "", raw) >= 0) {
 		free(p->resource_attrs);
 		p->resource_attrs = longer;
 	}
@@ -140,8 +141,8 @@ static void read_libs(int dir, struct process_info *p)
 }
 
 /*
- * process.command. A title that the program wrote over its arguments, and whole command lines in one word, are cut at the
- * first blank: arguments may hold secrets.
+ * process.command. A title that the program wrote over its arguments, and whole command lines in
+ * one word, are cut at the first blank: arguments may hold secrets.
  */
 static char *command(const struct process_info *p, const struct words *argv)
 {
@@ -225,10 +226,20 @@ int process_info__read(pid_t pid, const char *flag_name, bool detail, struct pro
 
 void process_info__free(struct process_info *p)
 {
-	char **strings[] = { &p->service,	   &p->exe,		   &p->comm,		 &p->argv0,
-			     &p->owner,		   &p->cgroup,		   &p->container_id,	 &p->runtime_name,
-			     &p->runtime_version,  &p->service_namespace,  &p->service_version,	 &p->service_instance_id,
-			     &p->deployment,	   &p->resource_attrs };
+	char **strings[] = { &p->service,
+			     &p->exe,
+			     &p->comm,
+			     &p->argv0,
+			     &p->owner,
+			     &p->cgroup,
+			     &p->container_id,
+			     &p->runtime_name,
+			     &p->runtime_version,
+			     &p->service_namespace,
+			     &p->service_version,
+			     &p->service_instance_id,
+			     &p->deployment,
+			     &p->resource_attrs };
 
 	for (size_t i = 0; i < sizeof(strings) / sizeof(*strings); i++)
 		free(*strings[i]);
@@ -251,7 +262,8 @@ int processes__each(bool (*fn)(void *ctx, pid_t pid), void *ctx)
 
 		if (dir < 0)
 			continue;
-		bool real = procfs__stat(dir, &st) == 0 && !(st.flags & PROC_KTHREAD) && st.state != 'Z' && st.state != 'X';
+		bool real = procfs__stat(dir, &st) == 0 && !(st.flags & PROC_KTHREAD) &&
+			    st.state != 'Z' && st.state != 'X';
 
 		close(dir);
 		if (real && !fn(ctx, pids[i]))

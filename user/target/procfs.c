@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Reading /proc. Everything below /proc/PID is read through one directory descriptor: when the process ends, reads fail, and never
- * speak of another process that got the same number.
+ * Reading /proc. Everything below /proc/PID is read through one directory descriptor: when the
+ * process ends, reads fail, and never speak of another process that got the same number.
  */
 #include "parts.h"
 
@@ -187,7 +187,8 @@ bool proc_stat__parse(const char *text, struct proc_stat *out)
 		n = sizeof(out->comm) - 1;
 	memcpy(out->comm, open + 1, n);
 	/* state(3) ppid(4) ... flags(9) ... starttime(22) */
-	if (sscanf(close + 1, " %c %ld %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+	if (sscanf(close + 1,
+		   " %c %ld %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
 		   &state, &ppid, &flags, &start) != 4)
 		return false;
 	out->state = state;
@@ -245,7 +246,10 @@ const char *path__base(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* Bytes of the well-formed UTF-8 character at s, 0 if there is none (RFC 3629: no overlong forms, no surrogates). */
+/*
+ * Bytes of the well-formed UTF-8 character at s, 0 if there is none (RFC 3629: no overlong forms,
+ * no surrogates).
+ */
 static unsigned utf8_length(const unsigned char *s)
 {
 	if (s[0] < 0x80)
@@ -256,12 +260,14 @@ static unsigned utf8_length(const unsigned char *s)
 	if ((s[0] & 0xf0) == 0xe0) {
 		bool ok = (s[1] & 0xc0) == 0x80 && (s[2] & 0xc0) == 0x80;
 
-		return ok && !(s[0] == 0xe0 && s[1] < 0xa0) && !(s[0] == 0xed && s[1] > 0x9f) ? 3 : 0;
+		return ok && !(s[0] == 0xe0 && s[1] < 0xa0) && !(s[0] == 0xed && s[1] > 0x9f) ? 3
+											      : 0;
 	}
 	if (s[0] >= 0xf0 && s[0] <= 0xf4) {
 		bool ok = (s[1] & 0xc0) == 0x80 && (s[2] & 0xc0) == 0x80 && (s[3] & 0xc0) == 0x80;
 
-		return ok && !(s[0] == 0xf0 && s[1] < 0x90) && !(s[0] == 0xf4 && s[1] > 0x8f) ? 4 : 0;
+		return ok && !(s[0] == 0xf0 && s[1] < 0x90) && !(s[0] == 0xf4 && s[1] > 0x8f) ? 4
+											      : 0;
 	}
 	return 0;
 }

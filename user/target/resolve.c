@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * From selectors to PIDs: a snapshot of all processes and their parents is taken, each selector marks its roots in it, and everybody
- * below a root is selected. weft itself and its ancestors (sudo, the shell) are passed over unless named by PID; what else
- * hangs below such an ancestor is not.
+ * From selectors to PIDs: a snapshot of all processes and their parents is taken, each selector
+ * marks its roots in it, and everybody below a root is selected. weft itself and its ancestors
+ * (sudo, the shell) are passed over unless named by PID; what else hangs below such an ancestor is
+ * not.
  */
 #include "parts.h"
 
@@ -18,10 +19,10 @@
 struct proc {
 	pid_t pid, ppid;
 	bool kthread;
-	bool root;     /* a selector names it */
-	bool by_pid;   /* by its number */
-	bool ours;     /* weft or an ancestor */
-	bool read;     /* info is there, or was asked for in vain */
+	bool root;   /* a selector names it */
+	bool by_pid; /* by its number */
+	bool ours;   /* weft or an ancestor */
+	bool read;   /* info is there, or was asked for in vain */
 	struct process_info *info;
 };
 
@@ -56,7 +57,9 @@ static bool read_proc(pid_t pid, struct proc *out)
 	int err = procfs__stat(dir, &st);
 
 	close(dir);
-	*out = (struct proc){ .pid = pid, .ppid = st.ppid, .kthread = !err && (st.flags & PROC_KTHREAD) };
+	*out = (struct proc){ .pid = pid,
+			      .ppid = st.ppid,
+			      .kthread = !err && (st.flags & PROC_KTHREAD) };
 	return !err && st.state != 'Z' && st.state != 'X';
 }
 
@@ -90,7 +93,10 @@ static void mark_ours(struct snapshot *s, pid_t self)
 {
 	struct proc *p = find(s, self);
 
-	/* `ours` ends the walk should parents ever form a ring (the snapshot is not taken in one instant) */
+	/*
+	 * `ours` ends the walk should parents ever form a ring (the snapshot is not taken in one
+	 * instant)
+	 */
 	for (; p && !p->ours; p = find(s, p->ppid))
 		p->ours = true;
 }
@@ -123,8 +129,8 @@ static bool exe_is(const struct process_info *p, const char *text)
 	if (strcmp(p->exe, text) == 0)
 		return true;
 	snprintf(path, sizeof(path), "%s/%d/exe", procfs__root(), p->pid);
-	return stat(text, &wanted) == 0 && stat(path, &theirs) == 0 && wanted.st_dev == theirs.st_dev &&
-	       wanted.st_ino == theirs.st_ino;
+	return stat(text, &wanted) == 0 && stat(path, &theirs) == 0 &&
+	       wanted.st_dev == theirs.st_dev && wanted.st_ino == theirs.st_ino;
 }
 
 static bool matches(const struct selector *sel, const struct process_info *p)
@@ -134,7 +140,8 @@ static bool matches(const struct selector *sel, const struct process_info *p)
 	case SELECT_EXE: return exe_is(p, sel->text);
 	case SELECT_COMM:
 		/* the kernel keeps 15 bytes of a name */
-		return p->comm && strlen(p->comm) == strnlen(sel->text, 15) && strncmp(p->comm, sel->text, 15) == 0;
+		return p->comm && strlen(p->comm) == strnlen(sel->text, 15) &&
+		       strncmp(p->comm, sel->text, 15) == 0;
 	case SELECT_PORT:
 		for (unsigned i = 0; i < p->n_ports; i++)
 			if (p->ports[i] == sel->number)
@@ -161,7 +168,10 @@ struct names {
 	size_t shown, more;
 };
 
-/* Distinct names; those beyond the first few are only counted (a name among them may be counted again: "or more"). */
+/*
+ * Distinct names; those beyond the first few are only counted (a name among them may be counted
+ * again: "or more").
+ */
 static void add_name(struct names *names, const char *name)
 {
 	for (size_t i = 0; i < names->shown; i++)
@@ -191,8 +201,12 @@ static void say_names(const struct names *names, char *why, size_t why_len)
 		append(why, why_len, "%s", " and others ('weft list -v' shows all)");
 }
 
-/* The names that could have been meant; those that somebody gave come before those of mere executables. */
-static void say_what_there_is(struct snapshot *s, enum selector_kind kind, char *why, size_t why_len)
+/*
+ * The names that could have been meant; those that somebody gave come before those of mere
+ * executables.
+ */
+static void say_what_there_is(struct snapshot *s, enum selector_kind kind, char *why,
+			      size_t why_len)
 {
 	static const char *const order[] = { "env", "cgroup", "script", "exe" };
 	struct names names = { 0 };
@@ -201,7 +215,8 @@ static void say_what_there_is(struct snapshot *s, enum selector_kind kind, char 
 	for (size_t o = 0; o < (kind == SELECT_SERVICE ? 4 : 1); o++) {
 		for (size_t i = 0; i < s->n; i++) {
 			struct proc *p = &s->v[i];
-			const struct process_info *info = p->kthread || p->ours ? NULL : info_of(s, p);
+			const struct process_info *info = p->kthread || p->ours ? NULL
+										: info_of(s, p);
 
 			if (!info)
 				continue;
@@ -225,7 +240,8 @@ static void say_what_there_is(struct snapshot *s, enum selector_kind kind, char 
 	}
 	say_names(&names, why, why_len);
 	if (s->opaque)
-		append(why, why_len, "%s", " (other users' processes can't be looked into without root)");
+		append(why, why_len, "%s",
+		       " (other users' processes can't be looked into without root)");
 }
 
 static int select_pid(struct snapshot *s, pid_t pid, char *why, size_t why_len)
@@ -296,13 +312,15 @@ static int select_cgroup(struct snapshot *s, const char *path, char *why, size_t
 
 	close(dir);
 	if (err)
-		snprintf(why, why_len, "--cgroup %s: can't list its processes: %s", path, strerror(-err));
+		snprintf(why, why_len, "--cgroup %s: can't list its processes: %s", path,
+			 strerror(-err));
 	else if (m.n == 0)
 		snprintf(why, why_len, "--cgroup %s: no process in it", path);
 	return err ? err : m.n ? 0 : -ESRCH;
 }
 
-static int select_matching(struct snapshot *s, const struct selector *sel, char *why, size_t why_len)
+static int select_matching(struct snapshot *s, const struct selector *sel, char *why,
+			   size_t why_len)
 {
 	size_t found = 0;
 
@@ -318,7 +336,9 @@ static int select_matching(struct snapshot *s, const struct selector *sel, char 
 	if (found)
 		return 0;
 	switch (sel->kind) {
-	case SELECT_SERVICE: snprintf(why, why_len, "no process belongs to service '%s'", sel->text); break;
+	case SELECT_SERVICE:
+		snprintf(why, why_len, "no process belongs to service '%s'", sel->text);
+		break;
 	case SELECT_EXE: snprintf(why, why_len, "no process runs %s", sel->text); break;
 	case SELECT_COMM: snprintf(why, why_len, "no process is called '%s'", sel->text); break;
 	default: snprintf(why, why_len, "no process listens on TCP port %ld", sel->number); break;
@@ -365,8 +385,8 @@ static int collect(const struct snapshot *s, pid_t **pids, size_t *n_pids)
 	return 0;
 }
 
-int targets__resolve(const struct selector *sel, size_t n, const char *flag_name, pid_t self, pid_t **pids, size_t *n_pids,
-		     char *why, size_t why_len)
+int targets__resolve(const struct selector *sel, size_t n, const char *flag_name, pid_t self,
+		     pid_t **pids, size_t *n_pids, char *why, size_t why_len)
 {
 	struct snapshot s = { 0 };
 	int err;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A process as an OpenTelemetry resource (semantic conventions 1.44). Command lines are left out: arguments hold secrets.
- * service.instance.id is given only where the process says one itself.
+ * A process as an OpenTelemetry resource (semantic conventions 1.44). Command lines are left out:
+ * arguments hold secrets. service.instance.id is given only where the process says one itself.
  */
 #include "parts.h"
 
@@ -69,7 +69,10 @@ static void set(struct attrs *a, const char *key, const char *value)
 	a->v[a->n++] = (struct attr){ name, copy };
 }
 
-/* ISO 8601. Rounded to the clock tick that start_time_ns is known to, so that it comes out the same each time. */
+/*
+ * ISO 8601. Rounded to the clock tick that start_time_ns is known to, so that it comes out the same
+ * each time.
+ */
 static void set_creation_time(struct attrs *a, uint64_t start_ns)
 {
 	struct timespec real, boot;
@@ -79,12 +82,14 @@ static void set_creation_time(struct attrs *a, uint64_t start_ns)
 
 	clock_gettime(CLOCK_REALTIME, &real);
 	clock_gettime(CLOCK_BOOTTIME, &boot);
-	int64_t t = (real.tv_sec - boot.tv_sec) * second + real.tv_nsec - boot.tv_nsec + (int64_t)start_ns;
+	int64_t t = (real.tv_sec - boot.tv_sec) * second + real.tv_nsec - boot.tv_nsec +
+		    (int64_t)start_ns;
 
 	t = (t + tick / 2) / tick * tick;
 	time_t seconds = (time_t)(t / second);
 
-	if (t < 0 || !gmtime_r(&seconds, &tm) || !strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm))
+	if (t < 0 || !gmtime_r(&seconds, &tm) ||
+	    !strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm))
 		return;
 	snprintf(text, sizeof(text), "%s.%03dZ", day, (int)(t % second / 1000000));
 	set(a, "process.creation.time", text);
@@ -95,8 +100,9 @@ static const char *architecture(const char *machine)
 	static const struct {
 		const char *uname, *name;
 	} names[] = {
-		{ "x86_64", "amd64" }, { "aarch64", "arm64" }, { "arm", "arm32" }, { "i686", "x86" },	 { "i386", "x86" },
-		{ "ppc64", "ppc64" },  { "ppc", "ppc32" },     { "s390x", "s390x" }, { "ia64", "ia64" },
+		{ "x86_64", "amd64" }, { "aarch64", "arm64" }, { "arm", "arm32" },
+		{ "i686", "x86" },     { "i386", "x86" },      { "ppc64", "ppc64" },
+		{ "ppc", "ppc32" },    { "s390x", "s390x" },   { "ia64", "ia64" },
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
@@ -114,12 +120,15 @@ static void set_host(struct attrs *a)
 	if (uname(&host) == 0)
 		set(a, "host.name", host.nodename);
 	for (size_t i = 0; i < 2; i++) {
-		char *id = procfs__sys_path(path, sizeof(path), ids[i]) ? procfs__slurp(AT_FDCWD, path, 256, NULL) : NULL;
+		char *id = procfs__sys_path(path, sizeof(path), ids[i])
+				   ? procfs__slurp(AT_FDCWD, path, 256, NULL)
+				   : NULL;
 
 		if (!id)
 			continue;
 		id[strcspn(id, "\n")] = '\0';
-		bool found = strspn(id, "0123456789abcdef") == 32 && !id[32]; /* else "uninitialized" */
+		bool found = strspn(id, "0123456789abcdef") == 32 &&
+			     !id[32]; /* else "uninitialized" */
 
 		if (found)
 			set(a, "host.id", id);
@@ -135,8 +144,8 @@ static void set_host(struct attrs *a)
 /* What weft knows better than any environment. */
 static bool is_protected(const char *key)
 {
-	return strcmp(key, "service.name") == 0 || strncmp(key, "telemetry.sdk.", 14) == 0 || strcmp(key, "process.pid") == 0 ||
-	       strcmp(key, "process.creation.time") == 0;
+	return strcmp(key, "service.name") == 0 || strncmp(key, "telemetry.sdk.", 14) == 0 ||
+	       strcmp(key, "process.pid") == 0 || strcmp(key, "process.creation.time") == 0;
 }
 
 static void set_theirs(void *ctx, const char *key, const char *value, const char *raw)
@@ -166,7 +175,8 @@ static int write_out(const struct attrs *a, char **text, size_t *len, unsigned *
 	return 0;
 }
 
-int process_info__resource(const struct process_info *p, const char *weft_version, char **text, size_t *len, unsigned *n)
+int process_info__resource(const struct process_info *p, const char *weft_version, char **text,
+			   size_t *len, unsigned *n)
 {
 	struct attrs *a = calloc(1, sizeof(*a));
 	char pid[16];
@@ -179,7 +189,10 @@ int process_info__resource(const struct process_info *p, const char *weft_versio
 	set(a, "service.instance.id", p->service_instance_id);
 	set(a, "deployment.environment.name", p->deployment);
 	set(a, "telemetry.sdk.name", "weft");
-	/* Of the process that is described; "c" is a custom value, the conventions have none for it. */
+	/*
+	 * Of the process that is described; "c" is a custom value, the conventions have none for
+	 * it.
+	 */
 	set(a, "telemetry.sdk.language", p->language ? p->language : "c");
 	set(a, "telemetry.sdk.version", weft_version);
 	snprintf(pid, sizeof(pid), "%d", p->pid);

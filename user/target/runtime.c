@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Language and runtime of a process, from its executable's name and file, without running anything. Versions are said
- * where they can be read at no cost: in a file's name, in a path, in the file that the runtime is installed with.
+ * Language and runtime of a process, from its executable's name and file, without running anything.
+ * Versions are said where they can be read at no cost: in a file's name, in a path, in the file
+ * that the runtime is installed with.
  */
 #include "parts.h"
 
@@ -23,7 +24,10 @@ static char *version_at(const char *s)
 	return n && isdigit((unsigned char)*s) ? strndup(s, n) : NULL;
 }
 
-/* A file beside the executable, seen through the process's own root, so that containers are read right. */
+/*
+ * A file beside the executable, seen through the process's own root, so that containers are read
+ * right.
+ */
 static char *read_beside(int dir, const char *exe, unsigned up, const char *tail, size_t max)
 {
 	char path[PATH_MAX];
@@ -47,8 +51,10 @@ static char *node_version(int dir, const char *exe)
 	for (const char *p = strstr(exe, "/v"); p; p = strstr(p + 1, "/v"))
 		if (isdigit((unsigned char)p[2]))
 			return version_at(p + 2);
-	char *text = read_beside(dir, exe, 2, "include/node/node_version.h", 64 << 10), *found = NULL;
-	static const char *const parts[] = { "#define NODE_MAJOR_VERSION ", "#define NODE_MINOR_VERSION ",
+	char *text = read_beside(dir, exe, 2, "include/node/node_version.h", 64 << 10),
+	     *found = NULL;
+	static const char *const parts[] = { "#define NODE_MAJOR_VERSION ",
+					     "#define NODE_MINOR_VERSION ",
 					     "#define NODE_PATCH_VERSION " };
 	unsigned v[3];
 
@@ -87,16 +93,17 @@ static char *python_version(const char *exe, const char *suffix)
 	return version_at(p && isdigit((unsigned char)p[10]) ? p + 10 : suffix);
 }
 
-static void detect_interpreted(int dir, struct process_info *p, const struct interpreter *in, const char *suffix)
+static void detect_interpreted(int dir, struct process_info *p, const struct interpreter *in,
+			       const char *program, const char *suffix)
 {
 	p->language = in->language;
 	p->runtime_name = strdup(in->runtime);
 	if (strcmp(in->runtime, "cpython") == 0)
-		p->runtime_version = python_version(p->exe, suffix);
+		p->runtime_version = python_version(program, suffix);
 	else if (strcmp(in->runtime, "nodejs") == 0)
-		p->runtime_version = node_version(dir, p->exe);
+		p->runtime_version = node_version(dir, program);
 	else if (strcmp(in->language, "java") == 0)
-		p->runtime_version = java_version(dir, p->exe);
+		p->runtime_version = java_version(dir, program);
 	else
 		p->runtime_version = version_at(suffix);
 }
@@ -104,7 +111,11 @@ static void detect_interpreted(int dir, struct process_info *p, const struct int
 void runtime__detect(int dir, struct process_info *p)
 {
 	const char *suffix = "";
-	const struct interpreter *in = p->exe ? interpreter__find(path__base(p->exe), &suffix) : NULL;
+	const char *
+		program = p->exe ? p->exe
+				 : p->argv0; /* the link is closed to us, the command line is not */
+	const struct interpreter *in = program ? interpreter__find(path__base(program), &suffix)
+					       : NULL;
 	struct elf_facts elf = { 0 };
 	int fd = openat(dir, "exe", O_RDONLY | O_CLOEXEC);
 	int err = fd < 0 ? -1 : elf__read(fd, &elf);
@@ -113,7 +124,7 @@ void runtime__detect(int dir, struct process_info *p)
 		close(fd);
 	p->is_32bit = elf.is_32bit;
 	if (in && in->language) {
-		detect_interpreted(dir, p, in, suffix);
+		detect_interpreted(dir, p, in, program, suffix);
 	} else if (elf.go_version[0]) {
 		p->language = "go";
 		p->runtime_name = strdup("go");
@@ -123,13 +134,18 @@ void runtime__detect(int dir, struct process_info *p)
 	}
 }
 
-/* Beginnings of the names of libraries that talk to servers or hide what they say; and of embedded runtimes. */
+/*
+ * Beginnings of the names of libraries that talk to servers or hide what they say; and of embedded
+ * runtimes.
+ */
 static const char *const known[] = {
-	"libssl",	"libgnutls",	"libnss3",	"libmbedtls",	 "libwolfssl", "libpq",	   "libmysqlclient",
-	"libmariadb",	"libsqlite3",	"libhiredis",	"libmemcached",	 "libmongoc-1", "libcassandra", "librdkafka",
-	"librabbitmq",	"libcurl",	"libcurl-gnutls", "libnghttp2", "libnghttp3", "libgrpc",	   "libodbc",
-	"libclntsh",	"libpython2",	"libpython3",	"libruby",	 "libjvm",     "libnode",  "libcoreclr",
-	"libphp",	"libperl",	"liburing",	"libnats",	"libsybdb",   "libtarantool",
+	"libssl",       "libgnutls",      "libnss3",      "libmbedtls",   "libwolfssl",
+	"libpq",        "libmysqlclient", "libmariadb",   "libsqlite3",   "libhiredis",
+	"libmemcached", "libmongoc-1",    "libcassandra", "librdkafka",   "librabbitmq",
+	"libcurl",      "libcurl-gnutls", "libnghttp2",   "libnghttp3",   "libgrpc",
+	"libodbc",      "libclntsh",      "libpython2",   "libpython3",   "libruby",
+	"libjvm",       "libnode",        "libcoreclr",   "libphp",       "libperl",
+	"liburing",     "libnats",        "libsybdb",     "libtarantool",
 };
 
 static bool is_known(const char *base, size_t len)
@@ -147,7 +163,8 @@ static bool is_known(const char *base, size_t len)
 /* Some runtimes are known by the library only. */
 static void learn_from(struct process_info *p, const char *path, const char *base)
 {
-	if (strncmp(base, "libjvm.so", 9) == 0 && (!p->language || strcmp(p->language, "java") != 0)) {
+	if (strncmp(base, "libjvm.so", 9) == 0 &&
+	    (!p->language || strcmp(p->language, "java") != 0)) {
 		free(p->runtime_name);
 		free(p->runtime_version);
 		p->language = "java";
@@ -161,11 +178,11 @@ static void learn_from(struct process_info *p, const char *path, const char *bas
 		p->language = "dotnet";
 		p->runtime_name = strdup(".NET");
 		p->runtime_version = app ? version_at(app + 22) : NULL;
-	} else if (strncmp(base, "libpython3.", 11) == 0 && p->language && strcmp(p->language, "python") == 0 &&
-		   !p->runtime_version) {
+	} else if (strncmp(base, "libpython3.", 11) == 0 && p->language &&
+		   strcmp(p->language, "python") == 0 && !p->runtime_version) {
 		p->runtime_version = version_at(base + 9);
-	} else if (strncmp(base, "libruby-", 8) == 0 && p->language && strcmp(p->language, "ruby") == 0 &&
-		   !p->runtime_version) {
+	} else if (strncmp(base, "libruby-", 8) == 0 && p->language &&
+		   strcmp(p->language, "ruby") == 0 && !p->runtime_version) {
 		p->runtime_version = version_at(base + 8);
 	}
 }
@@ -182,7 +199,7 @@ void runtime__libs(const char *maps, struct process_info *p)
 		if (!path)
 			continue;
 		size_t len = strcspn(path, "\n");
-		size_t base = len;
+		size_t base;
 
 		/* A library is mapped in several pieces, one after the other. */
 		if (last && len == last_len && memcmp(path, last, len) == 0)

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What an interpreter runs, from its command line: the name of the script without directory and suffix, of the module (-m), of
- * the jar without its version, of the main class without its package. Where the script is an application server (gunicorn, uvicorn ...)
- * the application's module. No guess is made from generic names: app.py is "app", and --service-name is there for better ones.
+ * What an interpreter runs, from its command line: the name of the script without directory and
+ * suffix, of the module (-m), of the jar without its version, of the main class without its
+ * package. Where the script is an application server (gunicorn, uvicorn ...) the application's
+ * module. No guess is made from generic names: app.py is "app", and --service-name is there for
+ * better ones.
  *
  * One table says how each interpreter reads its options; a few need more and have a function.
  */
@@ -38,11 +40,12 @@ static const struct interpreter interpreters[] = {
 		.runtime = "nodejs",
 		.short_values = "rC",
 		.code = "ep",
-		.word_values = " --require --import --loader --experimental-loader --conditions --title --env-file "
-			       "--env-file-if-exists --icu-data-dir --input-type --openssl-config --inspect-port --debug-port "
-			       "--diagnostic-dir --redirect-warnings --report-dir --report-directory --report-filename "
-			       "--trace-event-categories --trace-event-file-pattern --watch-path --unhandled-rejections "
-			       "--dns-result-order --max-http-header-size --tls-cipher-list --tls-keylog --cpu-prof-dir ",
+		.word_values =
+			" --require --import --loader --experimental-loader --conditions --title --env-file "
+			"--env-file-if-exists --icu-data-dir --input-type --openssl-config --inspect-port --debug-port "
+			"--diagnostic-dir --redirect-warnings --report-dir --report-directory --report-filename "
+			"--trace-event-categories --trace-event-file-pattern --watch-path --unhandled-rejections "
+			"--dns-result-order --max-http-header-size --tls-cipher-list --tls-keylog --cpu-prof-dir ",
 		.word_code = " --eval --print ",
 		.suffixes = " .js .mjs .cjs .ts .mts .cts ",
 	},
@@ -60,9 +63,10 @@ static const struct interpreter interpreters[] = {
 		.name = "java",
 		.language = "java",
 		.runtime = "OpenJDK Runtime Environment",
-		.word_values = " -cp -classpath --class-path -p --module-path --upgrade-module-path --add-modules "
-			       "--limit-modules --add-exports --add-opens --add-reads --patch-module --source "
-			       "--enable-native-access --finalization ",
+		.word_values =
+			" -cp -classpath --class-path -p --module-path --upgrade-module-path --add-modules "
+			"--limit-modules --add-exports --add-opens --add-reads --patch-module --source "
+			"--enable-native-access --finalization ",
 		.word_file = " -jar ",
 		.word_module = " -m --module ",
 		.suffixes = " .jar .war .ear .java ",
@@ -110,8 +114,9 @@ static const struct interpreter interpreters[] = {
 		.name = "dotnet",
 		.language = "dotnet",
 		.runtime = ".NET",
-		.word_values = " --additionalprobingpath --additional-deps --runtimeconfig --depsfile --fx-version "
-			       "--roll-forward --project ",
+		.word_values =
+			" --additionalprobingpath --additional-deps --runtimeconfig --depsfile --fx-version "
+			"--roll-forward --project ",
 		.verbs = " exec run ",
 		.suffixes = " .dll .exe ",
 	},
@@ -119,7 +124,8 @@ static const struct interpreter interpreters[] = {
 		.name = "deno",
 		.language = "nodejs",
 		.runtime = "deno",
-		.word_values = " --config -c --import-map --lock --port --host --cert --location --seed ",
+		.word_values =
+			" --config -c --import-map --lock --port --host --cert --location --seed ",
 		.verbs = " run serve ",
 		.suffixes = " .js .ts .mjs .mts .jsx .tsx ",
 	},
@@ -132,8 +138,15 @@ static const struct interpreter interpreters[] = {
 		.verbs = " run ",
 		.suffixes = " .js .ts .mjs .mts .cjs .jsx .tsx ",
 	},
-	/* Shells have no language of OpenTelemetry's and run no service themselves, but a script is better than "bash". */
-	{ .name = "bash", .short_values = "oO", .code = "c", .word_values = " --rcfile --init-file ", .suffixes = " .sh .bash " },
+	/*
+	 * Shells have no language of OpenTelemetry's and run no service themselves, but a script is
+	 * better than "bash".
+	 */
+	{ .name = "bash",
+	  .short_values = "oO",
+	  .code = "c",
+	  .word_values = " --rcfile --init-file ",
+	  .suffixes = " .sh .bash " },
 	{ .name = "dash", .short_values = "o", .code = "c", .suffixes = " .sh " },
 	{ .name = "sh", .short_values = "o", .code = "c", .suffixes = " .sh " },
 	{ .name = "zsh", .short_values = "o", .code = "c", .suffixes = " .sh .zsh " },
@@ -146,7 +159,8 @@ static bool is_version(const char *s)
 	if (*s && !isdigit((unsigned char)*s))
 		return false;
 	s += strspn(s, "0123456789.");
-	return !*s || strcmp(s, "t") == 0 || strcmp(s, "d") == 0 || strcmp(s, "td") == 0 || strcmp(s, "-dbg") == 0;
+	return !*s || strcmp(s, "t") == 0 || strcmp(s, "d") == 0 || strcmp(s, "td") == 0 ||
+	       strcmp(s, "-dbg") == 0;
 }
 
 const struct interpreter *interpreter__find(const char *base, const char **version)
@@ -186,10 +200,11 @@ static struct run run_found(enum run_kind kind, const char *what, int args)
 }
 
 /*
- * A word of short options, "-uWignore": returns true if it ends the search (*run says how), else *at is the word whose options were
- * read to their end, value included.
+ * A word of short options, "-uWignore": returns true if it ends the search (*run says how), else
+ * *at is the word whose options were read to their end, value included.
  */
-static bool read_cluster(const struct interpreter *in, char *const *argv, int argc, int *at, struct run *run)
+static bool read_cluster(const struct interpreter *in, char *const *argv, int argc, int *at,
+			 struct run *run)
 {
 	for (const char *p = argv[*at] + 1; *p; p++) {
 		const char letter[] = { '-', *p };
@@ -198,15 +213,16 @@ static bool read_cluster(const struct interpreter *in, char *const *argv, int ar
 			*run = (struct run){ 0 };
 			return true;
 		}
-		bool module = listed(in->word_module, letter, 2), file = listed(in->word_file, letter, 2);
+		bool module = listed(in->word_module, letter, 2),
+		     file = listed(in->word_file, letter, 2);
 
 		if (module || file) {
 			bool glued = p[1] != '\0';
 
 			*run = run_found(module ? RUN_MODULE : RUN_FILE,
-					 glued	      ? p + 1 :
-					 *at + 1 < argc ? argv[*at + 1] :
-							  NULL,
+					 glued            ? p + 1
+					 : *at + 1 < argc ? argv[*at + 1]
+							  : NULL,
 					 *at + (glued ? 1 : 2));
 			return true;
 		}
@@ -242,14 +258,18 @@ static struct run find_run(const struct interpreter *in, char *const *argv, int 
 		if (len == 1)
 			break; /* the program comes from stdin */
 		if (len == 2 && w[1] == '-')
-			return i + 1 < argc ? run_found(RUN_FILE, argv[i + 1], i + 2) : (struct run){ 0 };
+			return i + 1 < argc ? run_found(RUN_FILE, argv[i + 1], i + 2)
+					    : (struct run){ 0 };
 		if (listed(in->word_code, w, name))
 			break;
 		if (listed(in->word_module, w, name) || listed(in->word_file, w, name)) {
 			bool module = listed(in->word_module, w, name);
-			const char *what = w[name] == '=' ? w + name + 1 : i + 1 < argc ? argv[i + 1] : NULL;
+			const char *what = w[name] == '=' ? w + name + 1
+					   : i + 1 < argc ? argv[i + 1]
+							  : NULL;
 
-			return run_found(module ? RUN_MODULE : RUN_FILE, what, i + (w[name] == '=' ? 1 : 2));
+			return run_found(module ? RUN_MODULE : RUN_FILE, what,
+					 i + (w[name] == '=' ? 1 : 2));
 		}
 		if (listed(in->word_values, w, len)) {
 			i++;
@@ -293,7 +313,9 @@ static char *last_part(const char *path)
 static char *file_name(const struct interpreter *in, const char *path)
 {
 	/* /dev/fd/3, /dev/stdin: a script without a name */
-	char *name = strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0 ? NULL : last_part(path);
+	char *name = strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0
+			     ? NULL
+			     : last_part(path);
 
 	if (!name)
 		return NULL;
@@ -355,10 +377,14 @@ static char *fpm_name(const char *title)
 {
 	const char *pool = strstr(title, ": pool ");
 
-	return pool && pool[7] && strcmp(pool + 7, "www") != 0 ? strdup(pool + 7) : strdup("php-fpm");
+	return pool && pool[7] && strcmp(pool + 7, "www") != 0 ? strdup(pool + 7)
+							       : strdup("php-fpm");
 }
 
-/* What stands in the last brackets: "gunicorn: worker [shop:app]", "puma 5.6.5 (tcp://0.0.0.0:80) [shop]". */
+/*
+ * What stands in the last brackets: "gunicorn: worker [shop:app]", "puma 5.6.5 (tcp://0.0.0.0:80)
+ * [shop]".
+ */
 static char *in_brackets(const char *title)
 {
 	const char *open = strrchr(title, '[');
@@ -410,7 +436,8 @@ static char *title_name(const char *title)
 	char *copy = strdup(title), *save = NULL, *argv[64];
 	int argc = 0;
 
-	for (char *w = copy ? strtok_r(copy, " ", &save) : NULL; w && argc < 64; w = strtok_r(NULL, " ", &save))
+	for (char *w = copy ? strtok_r(copy, " ", &save) : NULL; w && argc < 64;
+	     w = strtok_r(NULL, " ", &save))
 		argv[argc++] = w;
 	name = argc ? words_name(in, argv, argc) : NULL;
 	free(copy);
@@ -428,7 +455,8 @@ static char *words_name(const struct interpreter *in, char *const *argv, int arg
 	char *name = run.kind == RUN_MODULE ? module_name(in, run.what) : file_name(in, run.what);
 
 	if (name && !in->class_name) {
-		char *app = appserver__app(name, argv + run.args, run.args < argc ? argc - run.args : 0);
+		char *app = appserver__app(name, argv + run.args,
+					   run.args < argc ? argc - run.args : 0);
 
 		if (app) {
 			free(name);

@@ -3,11 +3,11 @@
  * The name of the service that a process belongs to. The first rule that has an answer wins:
  *
  *   flag    what the user set with --service-name
- *   env     OTEL_SERVICE_NAME, else service.name in OTEL_RESOURCE_ATTRIBUTES, in the process's environment
+ *   env     OTEL_SERVICE_NAME, else service.name in OTEL_RESOURCE_ATTRIBUTES, of the process
  *   cgroup  the systemd unit, else the container's name
  *   script  for interpreters: script, module, jar, application
- *   exe     the executable's name; for a program installed under several names (redis-server is a link to redis-check-rdb) the one
- *           it was started by
+ *   exe     the executable's name; for a program installed under several names (redis-server is
+ *           a link to redis-check-rdb) the one it was started by
  *
  * process_info__read() has put what the environment's resource attributes say into *p before.
  */
@@ -29,8 +29,9 @@ static void set(struct process_info *p, char *name, const char *source)
 }
 
 /*
- * The first word of argv[0], where the kernel's name for the process agrees that it was started by it: both are set from the path that
- * was given to exec. Titles ("nginx: worker process") end in a colon.
+ * The first word of argv[0], where the kernel's name for the process agrees that it was started by
+ * it: both are set from the path that was given to exec. Titles ("nginx: worker process") end in a
+ * colon.
  */
 static char *called_by(const struct process_info *p, const struct words *argv)
 {
@@ -56,13 +57,14 @@ static char *script_name(const struct process_info *p, const struct words *argv)
 
 	if (p->exe)
 		in = interpreter__find(path__base(p->exe), NULL);
-	else if (argv->n) /* somebody else's process: the link can't be read, the command line can */
+	else if (
+		argv->n) /* somebody else's process: the link can't be read, the command line can */
 		in = interpreter__find(path__base(argv->v[0]), NULL);
 	return in ? script__name(in, argv->v, argv->n) : NULL;
 }
 
-void service_name__decide(struct process_info *p, const char *flag_name, const struct words *argv, const struct cgroup_facts *cg,
-			  struct env_facts *env)
+void service_name__decide(struct process_info *p, const char *flag_name, const struct words *argv,
+			  const struct cgroup_facts *cg, struct env_facts *env)
 {
 	if (flag_name && *flag_name) {
 		set(p, strdup(flag_name), "flag");

@@ -113,6 +113,11 @@ double evidence__confidence(enum evidence why);
 bool pool__trusted(const struct tracer *t, const struct node *call);
 void pool__book(struct tracer *t, const struct node *call, bool vetoed);
 
+/*
+ * tracer.c: a call that is the first on its connection began with connect(), unless the connection was made long before, to be
+ * kept. Only for a connection that was made for it.
+ */
+void node__start_with_connect(struct node *n, const struct exchange *x);
 /* tracer.c: the remote layer's facts of a node that has not ended yet */
 void node__read_context(struct node *n);
 void remote__take(struct node *n, const struct facts_context *c);

@@ -158,8 +158,12 @@ static void call_written(struct tracer *t, struct node *n, struct exchange *x, s
 	memcpy(&ip, peer->ip, 8);
 	n->thread = thread_key(n->pid, n->tid);
 	n->pool = table__mix(table__mix(n->pid, ip), peer->port | 1ull << 32);
-	if (!owner || owner->ended)
+	bool made_for_it = owner && !owner->ended;
+
+	if (!made_for_it)
 		owner = current(t, th);
+	if (made_for_it || !owner)
+		node__start_with_connect(n, x);
 	if (th->calling++)
 		th->multiplexed = true;
 	if (owner && owner->pid == n->pid) {

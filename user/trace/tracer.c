@@ -82,6 +82,17 @@ static bool build(struct tracer *t, struct span *s, const struct exchange *x, st
 	return true;
 }
 
+#define CONNECT_MAX_NS 1000000000ull
+
+void node__start_with_connect(struct node *n, const struct exchange *x)
+{
+	uint64_t connect = x->conn->open.start_ts;
+
+	if (!x->server && x->local_asks && x->first && connect && connect <= n->start &&
+	    n->start - connect < CONNECT_MAX_NS)
+		n->start = connect;
+}
+
 /* The request's context, for a node whose exchange is still under way. */
 void node__read_context(struct node *n)
 {
@@ -112,6 +123,8 @@ static void on_begin(void *ctx, struct exchange *x, uint32_t req_pos)
 		x->node = n;
 		if (n)
 			n->x = x;
+		if (n && n->third_party)
+			node__start_with_connect(n, x);
 	}
 	for (size_t i = 0; x->node && layer_table[i]; i++)
 		if (layer_table[i]->begin)

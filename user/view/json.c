@@ -2,11 +2,13 @@
 /*
  * --output json: one flat object a span a line, for jq and grep.
  *
- *   {"trace_id":"..","span_id":"..","parent_id":null,"service":"shop","pid":1234,"name":"GET","kind":"SERVER",
- *    "start":"2026-01-02T03:04:05.000000006Z","start_ns":1767323045000000006,"duration_ms":1.234567,"status":"UNSET",
- *    "protocol":"http","attributes":{"http.request.method":"GET", ...}}
+ *   {"trace_id":"..","span_id":"..","parent_id":null,"service":"shop","pid":1234,"name":"GET",
+ *    "kind":"SERVER","start":"2026-01-02T03:04:05.000000006Z","start_ns":1767323045000000006,
+ *    "duration_ms":1.234567,"status":"UNSET","protocol":"http",
+ *    "attributes":{"http.request.method":"GET", ...}}
  *
- * Numbers are JSON numbers. Readers that keep numbers as doubles lose the end of start_ns: `start` has every digit.
+ * Numbers are JSON numbers. Readers that keep numbers as doubles lose the end of start_ns: `start`
+ * has every digit.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -72,10 +74,13 @@ static void put_attr(struct json_out *j, const struct attr *a)
 static void put_what(struct json_out *j, const struct span *s)
 {
 	static const char *const kinds[] = {
-		[SPAN_INTERNAL] = "INTERNAL", [SPAN_SERVER] = "SERVER",     [SPAN_CLIENT] = "CLIENT",
-		[SPAN_PRODUCER] = "PRODUCER", [SPAN_CONSUMER] = "CONSUMER",
+		[SPAN_INTERNAL] = "INTERNAL", [SPAN_SERVER] = "SERVER",
+		[SPAN_CLIENT] = "CLIENT",     [SPAN_PRODUCER] = "PRODUCER",
+		[SPAN_CONSUMER] = "CONSUMER",
 	};
-	static const char *const statuses[] = { [SPAN_UNSET] = "UNSET", [SPAN_OK] = "OK", [SPAN_ERROR] = "ERROR" };
+	static const char *const statuses[] = {
+		[SPAN_UNSET] = "UNSET", [SPAN_OK] = "OK", [SPAN_ERROR] = "ERROR"
+	};
 	uint64_t duration = s->end_ns - s->start_ns;
 
 	json_out__lit(j, "name");
@@ -87,7 +92,8 @@ static void put_what(struct json_out *j, const struct span *s)
 	json_out__lit(j, "start_ns");
 	json_out__uint(j, s->start_ns);
 	json_out__lit(j, "duration_ms");
-	json_out__printf(j, "%llu.%06u", (unsigned long long)(duration / 1000000), (unsigned)(duration % 1000000));
+	json_out__printf(j, "%llu.%06u", (unsigned long long)(duration / 1000000),
+			 (unsigned)(duration % 1000000));
 	json_out__lit(j, "status");
 	json_out__str(j, slice__cstr(statuses[s->status]));
 	json_out__lit(j, "protocol");

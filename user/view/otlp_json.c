@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * --output otlp-json: one ExportTraceServiceRequest a line. Traces that complete between two ticks share a line, so a
- * resource is written once for many spans; a line holds about BATCH spans, so that readers need not hold more.
- * A trace never spans two lines.
+ * --output otlp-json: one ExportTraceServiceRequest a line. Traces that complete between two ticks
+ * share a line, so a resource is written once for many spans; a line holds about BATCH spans, so
+ * that readers need not hold more. A trace never spans two lines.
  *
  * The encoder is the exporter's: the one place where a view looks forward in the path. It is pure.
  */
@@ -19,8 +19,8 @@ struct otlp_view {
 	FILE *out;
 	struct trace *traces[BATCH]; /* waiting; references held */
 	unsigned n_traces;
-	size_t n_spans;              /* in them */
-	int err;                     /* the first failure; nothing is written after it */
+	size_t n_spans; /* in them */
+	int err;        /* the first failure; nothing is written after it */
 };
 
 static int write_line(FILE *out, struct span *const *spans, size_t n)

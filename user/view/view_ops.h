@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What every view begins with. A view is a struct whose first member is `struct view`; its constructor sets ops, and
- * view.c calls through them. Contracts of the functions: view.h.
+ * What every view begins with. A view is a struct whose first member is `struct view`; its
+ * constructor sets ops, and view.c calls through them. Contracts of the functions: view.h.
  */
 #ifndef WEFT_VIEW_OPS_H
 #define WEFT_VIEW_OPS_H
