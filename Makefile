@@ -58,7 +58,7 @@ UNIT := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c tests/pr
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .PHONY: all setup test test-build check unit replay asan fuzz fuzz-run e2e kernels demo bench install format \
-	format-check lint vmlinux clean lib unit-programs asan-programs fuzz-programs fuzz-programs-here
+	format-check lint vmlinux clean lib unit-programs kernel-programs asan-programs fuzz-programs fuzz-programs-here
 
 all: $(LIB) $(PROGRAM)
 lib: $(LIB)
@@ -91,10 +91,17 @@ $(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(SAN_FLAGS) -fsanitize=fuzzer $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# What tests/kernels runs under each back end and kernel.
+KERNEL_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/kernels/*.c))
+$(BUILD)/tests/kernels/%: $(BUILD)/obj/tests/kernels/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(SAN_FLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 # Test programs' objects are kept, so that only what changed is built again.
 .SECONDARY:
 
 unit-programs: $(UNIT)
+kernel-programs: $(KERNEL_TESTS)
 fuzz-programs-here: $(FUZZ)
 
 # The same sources with the sanitizers; the recover flag makes any undefined behaviour an error.
@@ -108,7 +115,7 @@ fuzz-programs:
 setup:
 	@tools/setup
 
-test-build: all unit-programs asan-programs fuzz-programs
+test-build: all unit-programs kernel-programs asan-programs fuzz-programs
 
 test:
 	@tools/setup
@@ -125,7 +132,7 @@ fuzz: fuzz-programs
 	FUZZ_SECONDS=$(FUZZ_SECONDS) tests/run-all fuzz
 e2e: all
 	tests/run-all e2e
-kernels: all
+kernels: all kernel-programs
 	tests/run-all kernels
 
 demo:

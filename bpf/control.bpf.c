@@ -24,55 +24,70 @@ int setup(void *ctx)
 	return 0;
 }
 
+/* The connection that an entry of the batch means, if it is still that one. */
+static __always_inline struct conn_state *control__conn(struct weft_policy_batch *b, __u32 i)
+{
+	__u64 key = b->e[i].sock;
+	struct conn_state *st = bpf_map_lookup_elem(&conns, &key);
+
+	return st && st->conn == b->e[i].conn ? st : NULL;
+}
+
+struct control {
+	struct weft_policy_batch *b;
+	__u64 done;
+};
+
+static long policy_write_one(__u32 i, struct control *c)
+{
+	struct conn_state *st;
+
+	if (i >= WEFT_POLICY_BATCH)
+		return 1;
+	st = control__conn(c->b, i);
+	if (!st)
+		return 0;
+	st->policy = c->b->e[i].policy;
+	c->done++;
+	return 0;
+}
+
 /* Returns how many of the batch's policies were set. */
 SEC("syscall")
 int policy_write(void *ctx)
 {
-	__u32 zero = 0, i, set = 0;
-	struct weft_policy_batch *b = bpf_map_lookup_elem(&batch, &zero);
+	__u32 zero = 0;
+	struct control c = { .b = bpf_map_lookup_elem(&batch, &zero) };
 
-	if (!b)
+	if (c.b)
+		bpf_loop(c.b->n, policy_write_one, &c, 0);
+	return c.done;
+}
+
+static long conn_forget_one(__u32 i, struct control *c)
+{
+	struct conn_state *st;
+
+	if (i >= WEFT_POLICY_BATCH)
+		return 1;
+	st = control__conn(c->b, i);
+	if (!st)
 		return 0;
-	for (i = 0; i < WEFT_POLICY_BATCH; i++) {
-		struct weft_policy_entry *e = &b->e[i];
-		struct conn_state *st;
-		__u64 key;
-
-		if (i >= b->n)
-			break;
-		key = e->sock;
-		st = bpf_map_lookup_elem(&conns, &key);
-		if (!st || st->conn != e->conn)
-			continue;
-		st->policy = e->policy;
-		set++;
-	}
-	return set;
+	conn__gone(st);
+	c->done++;
+	return 0;
 }
 
 /* The connections of the batch are dead, user space says: CLOSE for each that is still there. */
 SEC("syscall")
 int conn_forget(void *ctx)
 {
-	__u32 zero = 0, i, n = 0;
-	struct weft_policy_batch *b = bpf_map_lookup_elem(&batch, &zero);
+	__u32 zero = 0;
+	struct control c = { .b = bpf_map_lookup_elem(&batch, &zero) };
 
-	if (!b)
-		return 0;
-	for (i = 0; i < WEFT_POLICY_BATCH; i++) {
-		struct conn_state *st;
-		__u64 key;
-
-		if (i >= b->n)
-			break;
-		key = b->e[i].sock;
-		st = bpf_map_lookup_elem(&conns, &key);
-		if (!st || st->conn != b->e[i].conn)
-			continue;
-		conn__gone(st);
-		n++;
-	}
-	return n;
+	if (c.b)
+		bpf_loop(c.b->n, conn_forget_one, &c, 0);
+	return c.done;
 }
 
 /*

@@ -26,26 +26,27 @@ static __always_inline struct settings *filter__settings(void)
 	return bpf_map_lookup_elem(&settings, &zero);
 }
 
-/* A thread's number in weft's PID namespace; 0 where it has none there. */
-static __always_inline __u32 filter__nr(struct task_struct *task)
+/* The number in weft's PID namespace of the thread whose task_struct is at `task`; 0 where it has none there. */
+__global int filter__nr_at(__u64 task)
 {
 	struct settings *s = filter__settings();
 	struct pid *pid;
 	struct upid up;
-	__u32 level;
 
 	if (!s)
 		return 0;
-	level = s->pidns_level;
-	if (!level)
-		return BPF_CORE_READ(task, pid);
-	pid = BPF_CORE_READ(task, thread_pid);
-	if (!pid || BPF_CORE_READ(pid, level) < level)
+	pid = BPF_CORE_READ((struct task_struct *)task, thread_pid);
+	if (!pid || BPF_CORE_READ(pid, level) < s->pidns_level)
 		return 0;
 	if (bpf_probe_read_kernel(&up, sizeof(up), (void *)pid + bpf_core_field_offset(struct pid, numbers) +
-				  level * bpf_core_type_size(struct upid)))
+				  s->pidns_level * bpf_core_type_size(struct upid)))
 		return 0;
 	return (__u64)up.ns == s->pidns ? up.nr : 0;
+}
+
+static __always_inline __u32 filter__nr(struct task_struct *task)
+{
+	return filter__nr_at(compat__number(task));
 }
 
 static __always_inline __u32 filter__tid(struct task_struct *task, __u32 pid)

@@ -12,7 +12,7 @@
 
 #include "conn.bpf.h"
 
-#define IO_SEGMENTS 16 /* iovecs that are looked at; bytes behind them count, but are not copied */
+#define IO_SEGMENTS 64 /* iovecs that are looked at; bytes behind them count, but are not copied */
 
 /* What will be copied. */
 struct share {
@@ -72,69 +72,58 @@ static __always_inline int io__segment(const struct call *c, __u32 i, struct iov
 	return bpf_probe_read_kernel(v, sizeof(*v), from);
 }
 
-/* Walks the pieces of the bytes [from, from + want) of a call. */
-struct cursor {
-	__u64 addr;  /* the next piece */
-	__u64 n;
+/* Copying the bytes [from, from + want) of a call, segment by segment. */
+struct gather {
+	struct call *c;
+	char *bytes; /* has room for twice `max` */
+	__u64 max;
+	__u64 to;    /* where in `bytes` the next piece goes */
 	__u64 from;
 	__u64 want;
-	__u64 pos;   /* where segment i begins */
-	__u32 i;
-	__u32 pad;
+	__u64 pos;   /* where the segment begins */
+	__s64 err;
 };
 
-/* The next piece: 1, or 0 if there is none (or it lies behind the segments looked at), -1 if they can't be read. */
-__global int io__next(struct call *c, struct cursor *cur)
+/* For bpf_loop(): up to 6.1 a loop in the program itself, with a call or two in it, is more than the verifier can do. */
+static long io__piece(__u32 i, struct gather *g)
 {
+	__u64 skip = i ? 0 : g->c->skip, in, n, to;
 	struct iovec v;
-	__u32 tries;
 
-	if (!c || !cur || !cur->want)
+	if (!g->want)
+		return 1;
+	g->err = -1;
+	if (io__segment(g->c, i, &v) || v.iov_len < skip)
+		return 1;
+	v.iov_len -= skip;
+	in = g->from - g->pos;
+	g->pos += v.iov_len;
+	g->err = 0;
+	if (in >= v.iov_len)
 		return 0;
-	for (tries = 0; tries < IO_SEGMENTS && cur->i < IO_SEGMENTS && cur->i < c->n_iov; tries++) {
-		__u64 skip = cur->i ? 0 : c->skip, in;
-
-		if (io__segment(c, cur->i, &v) || v.iov_len < skip)
-			return -1;
-		in = cur->from - cur->pos;
-		if (in < v.iov_len - skip) {
-			cur->addr = (__u64)v.iov_base + skip + in;
-			cur->n = v.iov_len - skip - in;
-			if (cur->n > cur->want)
-				cur->n = cur->want;
-			cur->from += cur->n;
-			cur->want -= cur->n;
-			return 1;
-		}
-		cur->pos += v.iov_len - skip;
-		cur->i++;
+	n = v.iov_len - in;
+	if (n > g->want)
+		n = g->want;
+	to = g->to;
+	g->to += n;
+	g->from += n;
+	g->want -= n;
+	barrier_var(n);
+	barrier_var(to);
+	if (n > g->max || to > g->max || bpf_probe_read_user(g->bytes + to, n, v.iov_base + skip + in)) {
+		g->err = -1;
+		return 1;
 	}
 	return 0;
 }
 
-/* Copies a call's range to bytes[at...]; there is room for twice `max`. Returns how many were copied, or -1. */
+/* Copies a call's range to bytes[at...]. Returns how many were copied, or -1. */
 static __always_inline int io__gather(struct call *c, char *bytes, __u64 at, __u64 max, __u64 from, __u32 want)
 {
-	struct cursor cur = { .from = from, .want = want };
-	__u64 to = at;
-	int i, more;
+	struct gather g = { .c = c, .bytes = bytes, .max = max, .to = at, .from = from, .want = want };
 
-	for (i = 0; i < IO_SEGMENTS; i++) {
-		__u64 n;
-
-		more = io__next(c, &cur);
-		if (more < 0)
-			return -1;
-		if (!more)
-			break;
-		n = cur.n;
-		barrier_var(n);
-		barrier_var(to);
-		if (n > max || to > max || bpf_probe_read_user(bytes + to, n, (void *)cur.addr))
-			return -1;
-		to += n;
-	}
-	return to - at;
+	bpf_loop(c->n_iov < IO_SEGMENTS ? c->n_iov : IO_SEGMENTS, io__piece, &g, 0);
+	return g.err ? -1 : g.to - at;
 }
 
 static __always_inline int io__copy_one(struct call *c, struct weft_data *d, __u64 max, __u32 len, struct share *s)
@@ -185,7 +174,8 @@ static __always_inline void io__pad(struct weft_data *d, __u64 need, __u64 room)
 	__u64 last = need & ~7ULL;
 
 	barrier_var(last);
-	if (last + 8 <= room)
+	barrier_var(room);
+	if (last <= room - 8)
 		*(__u64 *)(d->bytes + last) = 0;
 }
 
@@ -195,7 +185,7 @@ static __always_inline void io__pad(struct weft_data *d, __u64 need, __u64 room)
 
 __global int io__data(struct call *c, struct conn_state *st, __u32 off, __u32 len)
 {
-	__u64 max, room, many, need;
+	__u64 max, room, one, many, need; /* the first three are constants on each way below, for the verifier */
 	struct weft_data *d;
 	struct share s = {};
 	int err = 0;
@@ -204,25 +194,25 @@ __global int io__data(struct call *c, struct conn_state *st, __u32 off, __u32 le
 		return -1;
 	many = c->n_iov > 1;
 	need = s.head + s.tail;
-#define IO_TRY(limit, bytes) (max = (limit), room = (bytes), emit__reserve(sizeof(*d) + (bytes)))
+#define IO_TRY(limit, bytes, alone) (max = (limit), room = (bytes), one = (alone), emit__reserve(sizeof(*d) + (bytes)))
 	if (!need)
-		d = IO_TRY(0, 0);
+		d = IO_TRY(0, 0, 1);
 	else if (!many && s.head <= 136)
-		d = IO_TRY(136, IO_ROOM(136));
+		d = IO_TRY(136, IO_ROOM(136), 1);
 	else if (!many && s.head <= 392)
-		d = IO_TRY(392, IO_ROOM(392));
+		d = IO_TRY(392, IO_ROOM(392), 1);
 	else if (!many && s.head <= 904)
-		d = IO_TRY(904, IO_ROOM(904));
+		d = IO_TRY(904, IO_ROOM(904), 1);
 	else if (!many && s.head <= 1928)
-		d = IO_TRY(1928, IO_ROOM(1928));
+		d = IO_TRY(1928, IO_ROOM(1928), 1);
 	else if (!many)
-		d = IO_TRY(WEFT_HEAD_MAX, IO_ROOM(WEFT_HEAD_MAX));
+		d = IO_TRY(WEFT_HEAD_MAX, IO_ROOM(WEFT_HEAD_MAX), 1);
 	else if (need <= 224)
-		d = IO_TRY(224, IO_ROOM_MANY(224));
+		d = IO_TRY(224, IO_ROOM_MANY(224), 0);
 	else if (need <= 992)
-		d = IO_TRY(992, IO_ROOM_MANY(992));
+		d = IO_TRY(992, IO_ROOM_MANY(992), 0);
 	else
-		d = IO_TRY(WEFT_HEAD_MAX + WEFT_TAIL_MAX, IO_ROOM_MANY(WEFT_HEAD_MAX + WEFT_TAIL_MAX));
+		d = IO_TRY(WEFT_HEAD_MAX + WEFT_TAIL_MAX, IO_ROOM_MANY(WEFT_HEAD_MAX + WEFT_TAIL_MAX), 0);
 #undef IO_TRY
 	if (!d)
 		return -1;
@@ -231,9 +221,10 @@ __global int io__data(struct call *c, struct conn_state *st, __u32 off, __u32 le
 	d->len = len;
 	d->dir = c->dir & 1;
 	__builtin_memset(d->pad, 0, sizeof(d->pad));
-	io__pad(d, need, room);
-	if (need)
-		err = many ? io__copy_many(c, d, max, len, &s) : io__copy_one(c, d, max, len, &s);
+	if (room) {
+		io__pad(d, need, room);
+		err = one ? io__copy_one(c, d, max, len, &s) : io__copy_many(c, d, max, len, &s);
+	}
 	if (err) {
 		s.head = s.tail = 0;
 		s.flags = (s.flags | WEFT_F_UNREADABLE) & ~WEFT_F_POLICY;

@@ -34,16 +34,20 @@ static __always_inline int msg__iter(struct call *c, struct msghdr *msg, struct 
 {
 	struct iov_iter *it = &msg->msg_iter;
 	__u8 type = BPF_CORE_READ(it, iter_type);
+	__u64 offset = BPF_CORE_READ(it, iov_offset);
 
-	c->skip = BPF_CORE_READ(it, iov_offset);
+	c->skip = 0;
 	c->wants = BPF_CORE_READ(it, count) != 0;
 	c->n_iov = 0;
 	c->flags = 0;
 	if (compat__iter_is_ubuf(type)) {
-		c->base = (__u64)BPF_CORE_READ(it, ubuf);
+		c->base = (__u64)BPF_CORE_READ(it, ubuf) + offset;
 	} else if (compat__iter_is_iovec(type)) {
 		c->base = compat__iter_iov(it);
 		c->n_iov = BPF_CORE_READ(it, nr_segs);
+		c->skip = offset;
+		if (offset > ~0U)
+			c->flags = WEFT_F_UNREADABLE;
 	} else if (compat__iter_is_bvec(type) && !msg__is_splice(task)) {
 		c->flags = WEFT_F_UNREADABLE; /* io_uring's registered buffers */
 	} else {

@@ -28,20 +28,21 @@ static __always_inline struct sock *sock__usable(struct socket *sock)
 	return proto == IPPROTO_TCP || proto == IPPROTO_MPTCP ? sk : NULL;
 }
 
-/* The socket behind a descriptor of `task`, NULL if it is none of ours. */
-static __always_inline struct sock *sock__of_fd(struct task_struct *task, __u32 fd)
+/* The socket behind a descriptor of the current process, as a number; 0 if it is none of ours. */
+__global __u64 sock__of_fd(__u32 fd)
 {
+	struct task_struct *task = (void *)bpf_get_current_task();
 	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
 	struct file **slots, *file = NULL;
 
 	if (!fdt || fd >= BPF_CORE_READ(fdt, max_fds))
-		return NULL;
+		return 0;
 	slots = BPF_CORE_READ(fdt, fd);
 	if (bpf_probe_read_kernel(&file, sizeof(file), slots + fd) || !file)
-		return NULL;
+		return 0;
 	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
-		return NULL;
-	return sock__usable(BPF_CORE_READ(file, private_data));
+		return 0;
+	return (__u64)sock__usable(BPF_CORE_READ(file, private_data));
 }
 
 /* 0 where no process holds the socket any more. */

@@ -34,7 +34,7 @@ static __always_inline int sys__skipped(int dir, __u64 flags)
 	return flags & (MSG_OOB | (dir == WEFT_IN ? MSG_PEEK | MSG_ERRQUEUE : 0));
 }
 
-/* Was there room for a byte? Asked only when a read returned nothing. */
+/* Was there room for a byte? Asked only when a read returned nothing. Nobody gives more than a few empty segments. */
 __global int sys__has_room(struct call *c)
 {
 	struct iovec v;
@@ -42,10 +42,10 @@ __global int sys__has_room(struct call *c)
 
 	if (!c)
 		return 0;
-	for (i = 0; i < IO_SEGMENTS && i < c->n_iov; i++)
+	for (i = 0; i < 4 && i < c->n_iov; i++)
 		if (!io__segment(c, i, &v) && v.iov_len)
 			return 1;
-	return c->n_iov > IO_SEGMENTS;
+	return c->n_iov > 4;
 }
 
 /* A call and, for sendmmsg and recvmmsg, what its messages share. */
@@ -106,7 +106,7 @@ static __always_inline void sys__messages(struct many *m, __s64 ret)
 
 static __always_inline int sys__spliced(struct sys *s, __u32 fd, int dir)
 {
-	struct sock *sk = sock__of_fd(s->task, fd);
+	struct sock *sk = (void *)sock__of_fd(fd);
 	struct call c = {};
 
 	if (!sk || s->ret <= 0)
@@ -133,7 +133,7 @@ __subprog int sys__compat(struct sys *s)
 
 	if (s->ret <= 0)
 		return 0;
-	if (SYSNO(s->regs) == SYS_socketcall_compat ? SOCKETCALL_MOVES(arg) : sock__of_fd(s->task, arg) != NULL)
+	if (SYSNO(s->regs) == SYS_socketcall_compat ? SOCKETCALL_MOVES(arg) : sock__of_fd(arg) != 0)
 		emit__drop(WEFT_DROP_COMPAT);
 	return 0;
 }
@@ -141,7 +141,7 @@ __subprog int sys__compat(struct sys *s)
 /* A Unix socket that this call made or connected. */
 static __always_inline void sys__born(struct sys *s, __u32 fd, __u8 bits)
 {
-	struct sock *sk = sock__of_fd(s->task, fd);
+	struct sock *sk = (void *)sock__of_fd(fd);
 
 	if (sk && sock__family(sk) == AF_UNIX)
 		conn__born(sk, bits);
@@ -160,7 +160,7 @@ __subprog int sys__socketpair(struct sys *s)
 
 __subprog int sys__shutdown(struct sys *s)
 {
-	struct sock *sk = sock__of_fd(s->task, SYSARG1(s->regs));
+	struct sock *sk = (void *)sock__of_fd(SYSARG1(s->regs));
 
 	if (sk)
 		conn__shutdown(sk, SYSARG2(s->regs), s->f->pid, filter__tid(s->task, s->f->pid));
@@ -292,7 +292,7 @@ static __always_inline int sys__exit(struct task_struct *task, struct pt_regs *r
 		return 0;
 	if (what >= SYSNO_SENDFILE)
 		return sys__other(&s, what);
-	sk = sock__of_fd(task, SYSARG1(regs));
+	sk = (void *)sock__of_fd(SYSARG1(regs));
 	return sk ? sys__bytes(&s, sk, what) : 0;
 }
 

@@ -26,7 +26,7 @@ struct filter {
 struct call {
 	__u64 sk;      /* struct sock */
 	__u64 base;    /* the bytes in user memory, or the iovec array where n_iov > 0 */
-	__u64 skip;    /* bytes at the front of the first segment that are not part of it */
+	__u32 skip;    /* bytes at the front of the first segment that are not part of it */
 	__u32 n_iov;
 	__u32 after;   /* bytes that the same system call moved after these (sendmmsg, recvmmsg) */
 	__u32 pid;     /* in weft's PID namespace */
@@ -37,7 +37,7 @@ struct call {
 	__u8 iov_user; /* the iovec array is in user memory */
 	__u8 active;   /* between entry and exit */
 	__u8 wants;    /* a non-empty buffer was given: 0 returned means end of stream */
-	__u8 pad[7];
+	__u8 pad[3];
 };
 
 /* bits of conn_state.bits */

@@ -212,7 +212,7 @@ def decode_message(data, message, where, problems, depth=0):
 def decode_trace_request(data, problems=None, where="request"):
     """An ExportTraceServiceRequest from protobuf bytes, gzip or not. ValueError if it is none.
 
-    `problems`: a list that gets what is wrong but could be read; without it that is a ValueError too.
+    `problems`: a list that gets what is wrong but readable; without it that is a ValueError too.
     """
     if data[:2] == b"\x1f\x8b":
         data = gzip.decompress(data)

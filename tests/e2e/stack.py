@@ -20,6 +20,14 @@ PYTHON = "/usr/bin/python3"  # Debian's: it has Debian's flask, redis, psycopg2
 SLOW = float(os.environ.get("WEFT_SLOW", "1"))  # in a guest without KVM everything takes so many times longer
 
 
+# One statement a line: that is how `postgres --single` reads them.
+TABLES = """CREATE TABLE items (id bigint PRIMARY KEY, price int)
+INSERT INTO items SELECT i, i * 7 % 100 FROM generate_series(1, 1000) i
+CREATE TABLE visits (item bigint, note text)
+CREATE INDEX ON visits (item)
+"""
+
+
 class StackError(Exception):
     pass
 
@@ -143,11 +151,13 @@ class Stack:
             entry = pwd.getpwnam("postgres")
             os.chown(data, entry.pw_uid, entry.pw_gid)
             extra = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-        done = subprocess.run([f"{binaries}/initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
-                               "--locale=C", "--no-sync"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, cwd=self.folder, check=False, **extra)
-        if done.returncode:
-            raise StackError("initdb: " + done.stdout[-2000:])
+        for argv, text in (([f"{binaries}/initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
+                             "--locale=C", "--no-sync"], ""),
+                           ([f"{binaries}/postgres", "--single", "-D", data, "postgres"], TABLES)):
+            done = subprocess.run(argv, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                  cwd=self.folder, check=False, **extra)
+            if done.returncode or "ERROR:" in done.stdout:
+                raise StackError(f"{argv[0]}: {done.stdout[-2000:]}")
         with open(os.path.join(data, "postgresql.conf"), "a", encoding="utf-8") as f:
             f.write(f"""
 listen_addresses = '127.0.0.1'

@@ -86,10 +86,13 @@ class Calls:
             calls.sort()
 
     def find(self, kind, port, span):
+        """The last call that had the connection at a moment that is certainly within the exchange: when the client had
+        the answer, or the server the question. (The client's span may begin with a connect before the call, the server's
+        end when somebody else has the connection already.)"""
         calls = self.by_port.get((kind, port), [])
-        middle = (span.start + span.end) // 2
-        at = bisect.bisect(calls, (middle, float("inf"))) - 1
-        if at >= 0 and calls[at][0] <= middle <= calls[at][1]:
+        moment = span.end if span.kind == CLIENT else span.start
+        at = bisect.bisect(calls, (moment, float("inf"))) - 1
+        if at >= 0 and moment <= calls[at][1]:
             return calls[at][2], calls[at][3]
         return None, None
 
@@ -201,7 +204,7 @@ def check_parent(span, by_id, must, roles, report):
         report.wrong.append(f"{describe(span)} under {describe(parent)}")
         return
     report.found[span.role] += 1
-    report.evidence[next((v for k, v in span.attrs.items() if k.startswith("weft.") and "parent" in k), None)] += 1
+    report.evidence[span.get("weft.parent.source")] += 1
     if span.start < parent.start or span.end > parent.end:
         report.outside.append(f"{describe(span)} is not within {describe(parent)}: begins {span.start - parent.start} ns "
                               f"after it, ends {parent.end - span.end} ns before it; they last {span.end - span.start} and "

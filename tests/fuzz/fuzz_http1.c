@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * HTTP/1 over any bytes, cuts and gaps. The input is a list of calls: a byte of flags, a byte with their length (times 16 with
- * F_LONG), the bytes. Each input is run as given and byte by byte, which must find the same messages at the same places.
- * What is shown to the parser is a heap block of exactly its size.
+ * HTTP/1 over any bytes, cuts and gaps. The input is a list of calls: a byte of flags, a byte with
+ * their length (times 16 with F_LONG), the bytes. Each input is run as given and byte by byte,
+ * which must find the same messages at the same places. What is shown to the parser is a heap block
+ * of exactly its size.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,7 +75,8 @@ static void message_drop(struct half *h)
 static void describe(struct run *r, struct found *f, struct message *m)
 {
 	struct message *other = calloc(1, sizeof(*other) + protocol_http1.message_size);
-	struct message *reqs[1] = { f->dir == PROTO_REQ ? m : other }, *resps[1] = { f->dir == PROTO_REQ ? NULL : m };
+	struct message *reqs[1] = { f->dir == PROTO_REQ ? m : other },
+		       *resps[1] = { f->dir == PROTO_REQ ? NULL : m };
 	struct facts facts;
 	struct arena scratch;
 
@@ -183,7 +185,10 @@ static void work(struct run *r, enum proto_dir dir, bool call_end, bool gap_foll
 
 	while (h->len && !h->skip && !r->left && !(h->resync && h->wait_turn)) {
 		uint8_t *exact = malloc(h->len);
-		struct proto_in in = { .data = exact, .len = h->len, .fresh = h->fresh, .call_end = call_end,
+		struct proto_in in = { .data = exact,
+				       .len = h->len,
+				       .fresh = h->fresh,
+				       .call_end = call_end,
 				       .gap_follows = gap_follows };
 		size_t before = h->len;
 		bool on = true;
@@ -296,7 +301,8 @@ static void call(struct run *r, const uint8_t **p, size_t *left, bool *begins)
 		gap(r, dir, n);
 	} else if (!h->ended && !r->left) {
 		for (size_t i = 0; i < n && !r->left; i += r->byte_by_byte ? 1 : n)
-			bytes(r, dir, *p + i, r->byte_by_byte ? 1 : n, call_end && (!r->byte_by_byte || i + 1 == n));
+			bytes(r, dir, *p + i, r->byte_by_byte ? 1 : n,
+			      call_end && (!r->byte_by_byte || i + 1 == n));
 	}
 	if (!(flags & F_GAP)) {
 		*p += n;
@@ -318,6 +324,7 @@ static void run(struct run *r, const uint8_t *data, size_t size)
 		message_drop(&r->half[dir]);
 		free(r->half[dir].buf);
 	}
+	protocol_http1.fini(r->state);
 	free(r->state);
 }
 
@@ -345,7 +352,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		require(a->dir == b->dir && a->what == b->what, "cuts change a message's state");
 		require(a->pos == b->pos, "cuts change a message's place");
-		require(a->described == b->described && a->body[0] == b->body[0], "cuts change a message");
+		require(a->described == b->described && a->body[0] == b->body[0],
+			"cuts change a message");
 	}
 	return 0;
 }

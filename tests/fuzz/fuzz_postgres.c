@@ -57,7 +57,8 @@ static void own_describe(struct fuzz *f, struct message *req, struct message *re
 	uint8_t *copy;
 
 	arena__init(&scratch, 4096);
-	if (f->p->describe(f->state, &req, &resp, 1, resp ? 0 : EXCHANGE_NO_RESPONSE, &scratch, &facts)) {
+	if (f->p->describe(f->state, &req, &resp, 1, resp ? 0 : EXCHANGE_NO_RESPONSE, &scratch,
+			   &facts)) {
 		/* Read what it points to. */
 		copy = malloc(facts.db.query.n + facts.db.status_code.n + 1);
 		if (facts.db.query.n)
@@ -118,7 +119,9 @@ static void own_drop(struct side *h, size_t n)
 static bool own_step(struct fuzz *f, enum proto_dir dir, bool gap)
 {
 	struct side *h = &f->side[dir];
-	struct proto_in in = { .len = h->len, .fresh = h->fresh, .gap_follows = gap, .call_end = h->call_end };
+	struct proto_in in = {
+		.len = h->len, .fresh = h->fresh, .gap_follows = gap, .call_end = h->call_end
+	};
 	enum message_state what = MESSAGE_PARTIAL;
 	uint8_t *copy = malloc(h->len);
 	ssize_t r;

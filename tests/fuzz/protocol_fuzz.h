@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Fuzzing a parser through the tests' small engine. Input: a byte of options (bit 0: joined in the middle), then pieces: a byte
- * (bit 0: responder; bit 1: begins a call; bits 2-3: 0,1 bytes, 2 gap, 3 end of the direction; bits 4-7: which of the units
- * below the length counts), a byte of length, and for bytes the bytes themselves.
+ * Fuzzing a parser through the tests' small engine. Input: a byte of options (bit 0: joined in
+ * the middle), then pieces: a byte (bit 0: responder; bit 1: begins a call; bits 2-3: 0,1 bytes,
+ * 2 gap, 3 end of the direction; bits 4-7: which of the units below the length counts), a byte of
+ * length, and for bytes the bytes themselves.
  *
- * Besides not crashing and not reading beyond the bytes: the exchanges are the same when every piece comes byte by byte.
+ * Besides not crashing and not reading beyond the bytes: the exchanges are the same when every
+ * piece comes byte by byte.
  *
- * A fuzz target includes this header once; it brings the engine's code along, since targets link the library alone.
+ * A fuzz target includes this header once; it brings the engine's code along, since targets link
+ * the library alone.
  */
 #ifndef WEFT_PROTOCOL_FUZZ_H
 #define WEFT_PROTOCOL_FUZZ_H
@@ -14,6 +17,7 @@
 #include <stdlib.h>
 
 #include "../lib/mini_engine.c"
+#include "../lib/mini_place.c"
 #include "../lib/render.c"
 
 struct fuzz_input {

@@ -22,12 +22,12 @@
 #include "user/kernel/kernel.h"
 #include "user/source/source.h"
 
-#define MAX 4096
+#define MAX 65536
 
 struct conn {
 	uint64_t id, sock;
-	uint32_t first[2];
-	bool known[2], unix_socket, closed;
+	uint32_t first[2], next[2];
+	bool known[2], any[2], unix_socket, closed;
 };
 
 static struct conn conns[MAX];
@@ -107,6 +107,12 @@ static void print_data(const struct weft_data *d)
 	if (!c->known[d->dir] && !c->unix_socket) {
 		c->first[d->dir] = d->off;
 		c->known[d->dir] = true;
+	}
+	if (d->h.kind == WEFT_EV_DATA) {
+		if (c->any[d->dir] && c->next[d->dir] != d->off)
+			fprintf(out, "GAP of %d before this: ", (int)(d->off - c->next[d->dir]));
+		c->any[d->dir] = true;
+		c->next[d->dir] = d->off + d->len;
 	}
 	fprintf(out, "%s c%zu p%zu %s", kinds[d->h.kind], c - conns + 1,
 		d->h.kind == WEFT_EV_CLOSE ? 0 : pid__number(d->h.pid), d->dir ? "in" : "out");

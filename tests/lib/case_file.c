@@ -69,7 +69,9 @@ static int hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* \{N:V}: V as N bytes, most significant first. Returns how much of `s` it took, 0 if it is none. */
+/*
+ * \{N:V}: V as N bytes, most significant first. Returns how much of `s` it took, 0 if it is none.
+ */
 static size_t unescape_int(const char *s, char *out, size_t *n)
 {
 	int taken = 0;

@@ -9,7 +9,10 @@
 #include "case_file.h"
 #include "mini_engine.h"
 
-/* Work that the split and truncation runs of one case may cost, in bytes fed; beyond it offsets are sampled. */
+/*
+ * Work that the split and truncation runs of one case may cost, in bytes fed; beyond it offsets
+ * are sampled.
+ */
 #define WORK_MAX (4ULL * 1024 * 1024)
 /* Prefixes for which detect() is asked. */
 #define DETECT_PREFIX_MAX 512
@@ -72,7 +75,10 @@ static enum detect_result ask(const struct protocol *p, const uint8_t *data, siz
 	return d;
 }
 
-/* What the first call of a direction is taken for; complains where an answer is wrong or taken back. */
+/*
+ * What the first call of a direction is taken for; complains where an answer is wrong or taken
+ * back.
+ */
 static bool detect_piece(struct run *r, const struct piece *p, bool strict)
 {
 	enum detect_result d = DETECT_MORE;
@@ -163,7 +169,10 @@ static unsigned flags_of(const struct test_case *c, size_t i, size_t from, size_
 	return flags;
 }
 
-/* Feed data[from..to) of piece i; returns false when the truncation point was reached. `pos`: bytes of the case so far. */
+/*
+ * Feed data[from..to) of piece i; returns false when the truncation point was reached. `pos`:
+ * bytes of the case so far.
+ */
 static bool feed_bytes(struct mini *e, const struct test_case *c, size_t i, const struct way *w,
 		       size_t *pos)
 {
@@ -245,7 +254,10 @@ static void compare(struct run *r, const struct way *w)
 
 /* ---- truncated runs ---- */
 
-/* The words of `line` without what the end of the capture may change: flags, sizes, and what failed. */
+/*
+ * The words of `line` without what the end of the capture may change: flags, sizes, and what
+ * failed.
+ */
 static char *essence(const char *line)
 {
 	static const char *const vary[] = { " req_body=", " resp_body=", " failure=", " [" };

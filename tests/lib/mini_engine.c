@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "mini_engine.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "render.h"
 
@@ -54,18 +51,16 @@ struct half {
 
 struct mini {
 	const struct protocol *p;
-	enum mini_place place;
+	struct mini_shelf shelf;
 	void *state;
 	struct half half[2];
 	struct xchg *first, **last;
 	struct slot **slots;
 	size_t nslots, count;
 	int spoke; /* direction of the last call, -1 none */
-	bool left, finished;
-	bool deaf; /* responses belong to requests that were lost, until the requester's next turn */
+	bool left;
+	bool deaf; /* requests were lost: until the next turn responses may be theirs */
 	const char *breach;
-	uint8_t *guard; /* mapping: unreadable page, room, unreadable page */
-	size_t room;
 };
 
 static void *need(void *p)
@@ -85,7 +80,7 @@ struct mini *mini__new(const struct protocol *p, bool mid, enum mini_place place
 {
 	struct mini *e = need(calloc(1, sizeof(*e)));
 
-	*e = (struct mini){ .p = p, .place = place, .spoke = -1 };
+	*e = (struct mini){ .p = p, .shelf = { .place = place }, .spoke = -1 };
 	e->last = &e->first;
 	e->state = need(calloc(1, p->state_size ? p->state_size : 1));
 	if (p->init)
@@ -98,45 +93,7 @@ void mini__unsynced(struct mini *e, enum proto_dir dir)
 	e->half[dir].resync = true;
 }
 
-/* ---- the bytes that are shown ---- */
-
-static void guard__fit(struct mini *e, size_t n)
-{
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	size_t room = (n / page + 1) * page;
-
-	if (e->guard && e->room >= n)
-		return;
-	if (e->guard)
-		munmap(e->guard, e->room + 2 * page);
-	e->guard = mmap(NULL, room + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (e->guard == MAP_FAILED || mprotect(e->guard + page, room, PROT_READ | PROT_WRITE))
-		abort();
-	e->room = room;
-}
-
-static uint8_t *show(struct mini *e, const struct half *h)
-{
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	uint8_t *at;
-
-	if (e->place == MINI_HEAP) {
-		at = need(malloc(h->len));
-	} else {
-		guard__fit(e, h->len);
-		at = e->guard + page + (e->place == MINI_GUARD_END ? e->room - h->len : 0);
-	}
-	memcpy(at, h->buf, h->len);
-	return at;
-}
-
-/* Nothing may point into the bytes any more: make sure it shows. */
-static void unshow(struct mini *e, uint8_t *at, size_t n)
-{
-	memset(at, 0xdb, n);
-	if (e->place == MINI_HEAP)
-		free(at);
-}
+/* ---- the bytes that wait ---- */
 
 static void half__drop(struct half *h, size_t n)
 {
@@ -284,7 +241,10 @@ static struct xchg *xchg__last(struct mini *e)
 	return x;
 }
 
-/* A request is known to exist: it gets an exchange, or joins the batch of its call. `end_call`: of its last byte. */
+/*
+ * A request is known to exist: it gets an exchange, or joins the batch of its call. `end_call`:
+ * of its last byte.
+ */
 static void request__pair(struct mini *e, struct slot *s, bool done, size_t end_call)
 {
 	struct xchg *x = xchg__last(e);
@@ -328,7 +288,7 @@ static bool response__pair(struct mini *e, struct slot *s)
 static void slot__head(struct mini *e, enum proto_dir dir, struct slot *s, bool done,
 		       size_t end_call)
 {
-	if (s->x || (s->headed && !s->x && dir == PROTO_RESP))
+	if (s->x || (s->headed && dir == PROTO_RESP))
 		return;
 	if (dir == PROTO_REQ) {
 		request__pair(e, s, done, end_call);
@@ -402,7 +362,10 @@ static void end_rest(struct mini *e, enum proto_dir dir)
 
 /* ---- lost bytes ---- */
 
-/* The moment of the loss: what came before it may have lost its response, what comes after is not touched. */
+/*
+ * The moment of the loss: what came before it may have lost its response, what comes after is not
+ * touched.
+ */
 static void lose(struct mini *e, enum proto_dir dir)
 {
 	struct half *h = &e->half[dir];
@@ -465,10 +428,10 @@ static void try_resync(struct mini *e, enum proto_dir dir, bool gap_follows)
 	if (!h->now)
 		h->now = slot__new(e, half__call_at(h, 0));
 	h->now->m->resumed = false;
-	shown = show(e, h);
+	shown = mini_shelf__show(&e->shelf, h->buf, h->len);
 	in.data = shown;
 	r = e->p->resync(e->state, dir, &in, h->now->m);
-	unshow(e, shown, in.len);
+	mini_shelf__hide(&e->shelf, shown, in.len);
 	if (r < 0) {
 		if (h->len > e->p->buffer_cap)
 			half__drop(h, h->len);
@@ -499,7 +462,7 @@ static void mini__bad(struct mini *e, enum proto_dir dir)
 	h->wait_turn = true;
 }
 
-/* Returns false when there is nothing more to do with the bytes that are there. */
+/* False: there is nothing more to do with what is there. */
 static bool step(struct mini *e, enum proto_dir dir, bool gap_follows)
 {
 	struct half *h = &e->half[dir];
@@ -514,10 +477,10 @@ static bool step(struct mini *e, enum proto_dir dir, bool gap_follows)
 
 	if (!h->now)
 		h->now = slot__new(e, half__call_at(h, 0));
-	shown = show(e, h);
+	shown = mini_shelf__show(&e->shelf, h->buf, h->len);
 	in.data = shown;
 	r = e->p->parse(e->state, dir, &in, h->now->m, &what);
-	unshow(e, shown, in.len);
+	mini_shelf__hide(&e->shelf, shown, in.len);
 	if (r == PARSE_LEAVE) {
 		e->left = true;
 		note(e, "leave");
@@ -660,9 +623,6 @@ void mini__finish(struct mini *e)
 {
 	struct half *h = &e->half[PROTO_RESP];
 
-	if (e->finished)
-		return;
-	e->finished = true;
 	if (h->now && !h->now->x && !h->now->headed && (h->now->consumed || h->skip))
 		response__pair(e, h->now);
 	end_rest(e, PROTO_REQ);
@@ -733,8 +693,7 @@ void mini__free(struct mini *e)
 		free(e->half[d].buf);
 		free(e->half[d].marks);
 	}
-	if (e->guard)
-		munmap(e->guard, e->room + 2 * (size_t)sysconf(_SC_PAGESIZE));
+	mini_shelf__free(&e->shelf);
 	free(e->slots);
 	free(e->state);
 	free(e);

@@ -1,20 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The contract of user/proto/proto.h for one connection, as simply as it can be written: no clocks, no bounds, everything
- * kept until the end. It is deliberately not user/proto/engine.c, so that a misreading of the contract in one of the two
- * shows. How it reads the places that leave room:
+ * The contract of user/proto/proto.h for one connection, as simply as it can be written: no
+ * clocks, no bounds, everything kept until the end. It is deliberately not user/proto/engine.c,
+ * so that a misreading of the contract in one of the two shows. How it reads the places that
+ * leave room:
  *
  *  - parse() is never shown an empty buffer.
- *  - resync() that says -1 is asked again with the same bytes and what comes behind them. They are dropped when a fresh call
- *    begins, at a gap, and beyond buffer_cap. So `fresh` is only ever true of data[0] being the call's first byte.
- *  - resync() that found a boundary gives the message under way up, unless it sets message.resumed.
+ *  - resync() that says -1 is asked again with the same bytes and what comes behind them. They
+ *    are dropped when a fresh call begins, at a gap, and beyond buffer_cap. So `fresh` is only
+ *    ever true of data[0] being the call's first byte.
+ *  - resync() that found a boundary gives the message under way up, unless it sets
+ *    message.resumed.
  *  - Commands lost from the call of a batch mark the batch LOST_BYTES.
  *  - After PARSE_BAD resync() is first asked at the next fresh call of that direction.
- *  - Bytes lost from the responder (so that resync is needed) end every outstanding exchange of a first-in first-out
- *    protocol, unless the message under way resumes: nobody can say whose the next response is.
- *  - Bytes lost from the requester may hide requests: what a first-in first-out protocol says in the rest of that turn is
- *    given up too, and so are the responses up to the next turn of the requester.
- *  - message.fills_turn is asked at the moment of the loss. What it marks becomes DONE at the first call of the other direction.
+ *  - Bytes lost from the responder (so that resync is needed) end every outstanding exchange of a
+ *    first-in first-out protocol, unless the message under way resumes: nobody can say whose the
+ *    next response is.
+ *  - Bytes lost from the requester may hide requests: what a first-in first-out protocol says in
+ *    the rest of that turn is given up too, and so are the responses up to the next turn of the
+ *    requester.
+ *  - message.fills_turn is asked at the moment of the loss. What it marks becomes DONE at the
+ *    first call of the other direction.
  *  - A batch is the run of requests whose first and last byte lie in the same call.
  *  - An exchange is complete when request and response are.
  */
@@ -22,14 +28,7 @@
 #define WEFT_TEST_MINI_ENGINE_H
 
 #include "../../user/proto/proto.h"
-
-/* Where the bytes that a parser is shown lie. */
-enum mini_place {
-	MINI_GUARD_END,   /* they end where an unreadable page begins */
-	MINI_GUARD_START, /* they begin where an unreadable page ends */
-	MINI_HEAP,        /* a heap block of exactly their size, for ASan and valgrind */
-	MINI_PLACES,
-};
+#include "mini_place.h"
 
 enum mini_flags {
 	MINI_CALL_START = 1 << 0,

@@ -23,7 +23,10 @@ static void put_escaped(FILE *o, struct slice s, bool quoted)
 	}
 }
 
-/* ` key=value`, quoted where the value has a space, a quote or is no plain word; nothing for an empty slice. */
+/*
+ * ` key=value`, quoted where the value has a space, a quote or is no plain word; nothing for an
+ * empty slice.
+ */
 static void put(FILE *o, const char *key, struct slice s)
 {
 	bool quoted = !strcmp(key, "query") || memchr(s.p ? s.p : "", ' ', s.n) ||

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Every case of every protocol: tests/proto/NAME holds those of the protocol of that name.
- * WEFT_PROTO_CASE=FILE in the environment: run that file's only. WEFT_PROTO_PRINT=FILE: show what the parser makes of it.
+ * WEFT_PROTO_CASE=FILE in the environment: run that file's only. WEFT_PROTO_PRINT=FILE: show what
+ * the parser makes of it.
  */
 #include <criterion/criterion.h>
 

@@ -314,3 +314,20 @@ Test(engine, redis_pipeline)
 	cr_expect_eq(f->spans[1]->end_ns - f->spans[1]->start_ns, 1000000);
 	feed__free(f);
 }
+
+/* Joined between a command and its answer: the answer, weak evidence by itself, is not the next command's. */
+Test(engine, joined_before_a_weak_answer)
+{
+	struct feed *f = feed__new();
+
+	feed__preopen(f, 1, PID, 40001, 7777);
+	feed__read(f, 1, PID, TID, "-ERR of the command before\r\n");
+	feed__wait(f, 10);
+	feed__write(f, 1, PID, TID, "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n");
+	feed__read(f, 1, PID, TID, "$2\r\nok\r\n");
+	feed__finish(f);
+	cr_assert_eq(f->n_spans, 1);
+	cr_expect_eq(f->spans[0]->status, SPAN_UNSET);
+	cr_expect_eq(f->spans[0]->end_ns - f->spans[0]->start_ns, 1000000);
+	feed__free(f);
+}

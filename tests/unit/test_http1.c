@@ -8,7 +8,10 @@
 
 extern const struct protocol protocol_http1;
 
-/* The answer to exactly these bytes: behind them is nothing that could be read unnoticed under the sanitizers. */
+/*
+ * The answer to exactly these bytes: behind them is nothing that could be read unnoticed under the
+ * sanitizers.
+ */
 static enum detect_result ask(const char *bytes, size_t n)
 {
 	uint8_t *exact = malloc(n);
@@ -66,24 +69,27 @@ Test(http1_detect, undecided)
 Test(http1_detect, others)
 {
 	static const char *const no[] = {
-		"GET /\r\n",                            /* HTTP/0.9 */
-		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",     /* HTTP/2 */
+		"GET /\r\n",                        /* HTTP/0.9 */
+		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", /* HTTP/2 */
 		"GET / HTTP/2\r\n",
 		"HTTP/2 200\r\n",
 		"HTTP/1.1 2xx",
 		"HTTP/1.1 099 ",
 		"HTTP/1.1 2000",
 		"HTTP/1.1:200",
-		"OPTIONS rtsp://h/a RTSP/1.0\r\n",      /* RTSP */
-		"INVITE sip:a@b SIP/2.0\r\n",           /* SIP */
-		"SET key value\r\n", "GET key\r\n",     /* Redis inline, memcached */
-		"*1\r\n$4\r\nPING\r\n",                 /* RESP */
-		"+OK\r\n", "-ERR x\r\n", ":1\r\n",
-		"EHLO example.com\r\n",                 /* SMTP */
+		"OPTIONS rtsp://h/a RTSP/1.0\r\n", /* RTSP */
+		"INVITE sip:a@b SIP/2.0\r\n",      /* SIP */
+		"SET key value\r\n",
+		"GET key\r\n",          /* Redis inline, memcached */
+		"*1\r\n$4\r\nPING\r\n", /* RESP */
+		"+OK\r\n",
+		"-ERR x\r\n",
+		":1\r\n",
+		"EHLO example.com\r\n", /* SMTP */
 		"SELECT * FROM t",
 		"USER me\r\n",
 		"SSH-2.0-OpenSSH_9.2\r\n",
-		"\x16\x03\x01\x02",                     /* TLS */
+		"\x16\x03\x01\x02", /* TLS */
 		"{\"a\": 1}",
 		"get / http/1.1\r\n",
 		"GET  / HTTP/1.1\r\n",
@@ -93,7 +99,8 @@ Test(http1_detect, others)
 	};
 
 	for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++)
-		cr_expect_eq(ask(no[i], strlen(no[i])), DETECT_NO, "%s: %d", no[i], ask(no[i], strlen(no[i])));
+		cr_expect_eq(ask(no[i], strlen(no[i])), DETECT_NO, "%s: %d", no[i],
+			     ask(no[i], strlen(no[i])));
 	cr_expect_eq(ask("\0\0\0\x08\x04\xd2\x16\x2f", 8), DETECT_NO); /* PostgreSQL's SSLRequest */
 	cr_expect_eq(ask("\xff", 1), DETECT_NO);
 }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* From the facts of an HTTP exchange to its span (semantic conventions 1.44, HTTP), and the redaction of URLs. */
+/*
+ * From the facts of an HTTP exchange to its span (semantic conventions 1.44, HTTP), and the
+ * redaction of URLs.
+ */
 #include <criterion/criterion.h>
 
 #include <stdio.h>
@@ -19,7 +22,10 @@ TestSuite(http_span, .fini = drop);
 TestSuite(url);
 
 static const struct span_ends tcp_ends = {
-	.server_addr = "10.0.0.2", .server_port = 8080, .client_addr = "10.0.0.1", .client_port = 40000,
+	.server_addr = "10.0.0.2",
+	.server_port = 8080,
+	.client_addr = "10.0.0.1",
+	.client_port = 40000,
 };
 
 static struct facts get(const char *target, const char *host)
@@ -27,8 +33,13 @@ static struct facts get(const char *target, const char *host)
 	return (struct facts){
 		.area = FACTS_HTTP,
 		.http = {
-			.method = SLICE("GET"), .target = slice__cstr(target), .host = slice__cstr(host),
-			.version = SLICE("1.1"), .status = 200, .request_body = 0, .response_body = 2,
+			.method = SLICE("GET"),
+			.target = slice__cstr(target),
+			.host = slice__cstr(host),
+			.version = SLICE("1.1"),
+			.status = 200,
+			.request_body = 0,
+			.response_body = 2,
 		},
 	};
 }
@@ -59,11 +70,13 @@ static const char *text(const char *key)
 	return to;
 }
 
-#define EXPECT(key, want) cr_expect_str_eq(text(key), want, "%s: \"%s\", not \"%s\"", key, text(key), want)
+#define EXPECT(key, want)                                                                          \
+	cr_expect_str_eq(text(key), want, "%s: \"%s\", not \"%s\"", key, text(key), want)
 
 static void expect_name(const char *want)
 {
-	cr_expect(slice__eq(made->name, slice__cstr(want)), "name %.*s, not %s", (int)made->name.n, made->name.p, want);
+	cr_expect(slice__eq(made->name, slice__cstr(want)), "name %.*s, not %s", (int)made->name.n,
+		  made->name.p, want);
 }
 
 Test(http_span, client)
@@ -87,8 +100,14 @@ Test(http_span, client)
 	EXPECT("error.type", "");
 	cr_expect_eq(made->status, SPAN_UNSET);
 	/* Opt-in, or of the other kind. */
-	const char *const absent[] = { "url.scheme", "url.path", "url.query", "user_agent.original", "client.address",
-				       "http.request.body.size", "http.response.body.size", "network.transport",
+	const char *const absent[] = { "url.scheme",
+				       "url.path",
+				       "url.query",
+				       "user_agent.original",
+				       "client.address",
+				       "http.request.body.size",
+				       "http.response.body.size",
+				       "network.transport",
 				       "network.protocol.name" };
 
 	for (size_t i = 0; i < sizeof(absent) / sizeof(absent[0]); i++)
@@ -114,21 +133,23 @@ Test(http_span, server)
 	EXPECT("network.peer.port", "40000");
 	EXPECT("user_agent.original", "curl");
 	EXPECT("http.response.status_code", "200");
-	const char *const absent[] = { "url.full", "network.local.address", "network.local.port", "http.request.body.size",
-				       "http.route" };
+	const char *const absent[] = { "url.full", "network.local.address", "network.local.port",
+				       "http.request.body.size", "http.route" };
 
 	for (size_t i = 0; i < sizeof(absent) / sizeof(absent[0]); i++)
 		EXPECT(absent[i], "");
 }
 
-static void expect_outcome(enum span_kind kind, int status, const char *failure, enum span_status want, const char *type)
+static void expect_outcome(enum span_kind kind, int status, const char *failure,
+			   enum span_status want, const char *type)
 {
 	struct facts f = get("/", "h");
 
 	f.http.status = status;
 	f.failure = failure;
 	make(kind, &f, &tcp_ends);
-	cr_expect_eq(made->status, want, "kind %d status %d %s", kind, status, failure ? failure : "");
+	cr_expect_eq(made->status, want, "kind %d status %d %s", kind, status,
+		     failure ? failure : "");
 	EXPECT("error.type", type);
 	cr_expect_eq(made->status_message.n, 0);
 }
@@ -205,8 +226,9 @@ Test(http_span, default_ports)
 
 Test(http_span, no_usable_host)
 {
-	const char *const hosts[] = { "", "a b", "user:pw@h", "h:0", "h:65536", "h:12x", "[::1", "[::1]x", "a/b", "<script>",
-				      "a,b", "h\xc3\xa9" };
+	const char *const hosts[] = { "",        "a b",      "user:pw@h", "h:0",
+				      "h:65536", "h:12x",    "[::1",      "[::1]x",
+				      "a/b",     "<script>", "a,b",       "h\xc3\xa9" };
 
 	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
 		struct facts f = get("/x", hosts[i]);
@@ -224,7 +246,9 @@ Test(http_span, no_usable_host)
 Test(http_span, ipv6)
 {
 	struct facts f = get("/x", "[2001:db8::1]:8443");
-	struct span_ends ends = { .server_addr = "::1", .server_port = 9000, .client_addr = "::1", .client_port = 1 };
+	struct span_ends ends = {
+		.server_addr = "::1", .server_port = 9000, .client_addr = "::1", .client_port = 1
+	};
 
 	make(SPAN_CLIENT, &f, &ends);
 	EXPECT("server.address", "2001:db8::1");
@@ -304,17 +328,18 @@ Test(http_span, target_forms)
 	EXPECT("url.query", "to=http://user:pw@x/");
 }
 
-static void expect_client(const char *x_forwarded_for, const char *forwarded, const char *address, const char *port)
+static void expect_client(const char *x_forwarded_for, const char *forwarded, const char *address,
+			  const char *port)
 {
 	struct facts f = get("/", "h");
 
 	f.http.x_forwarded_for = slice__cstr(x_forwarded_for);
 	f.http.forwarded = slice__cstr(forwarded);
 	make(SPAN_SERVER, &f, &tcp_ends);
-	cr_expect_str_eq(text("client.address"), address, "X-Forwarded-For: %s, Forwarded: %s: %s", x_forwarded_for, forwarded,
-			 text("client.address"));
-	cr_expect_str_eq(text("client.port"), port, "X-Forwarded-For: %s, Forwarded: %s: %s", x_forwarded_for, forwarded,
-			 text("client.port"));
+	cr_expect_str_eq(text("client.address"), address, "X-Forwarded-For: %s, Forwarded: %s: %s",
+			 x_forwarded_for, forwarded, text("client.address"));
+	cr_expect_str_eq(text("client.port"), port, "X-Forwarded-For: %s, Forwarded: %s: %s",
+			 x_forwarded_for, forwarded, text("client.port"));
 	EXPECT("network.peer.address", "10.0.0.1");
 }
 
@@ -329,7 +354,8 @@ Test(http_span, forwarded_client)
 	expect_client("unknown, 1.2.3.4", "", "10.0.0.1", "40000");
 	expect_client("<b>", "", "10.0.0.1", "40000");
 	expect_client("203.0.113.7", "for=198.51.100.1", "198.51.100.1", "");
-	expect_client("", "proto=https ; For=\"[2001:db8::9]:4711\";by=x, for=1.2.3.4", "2001:db8::9", "4711");
+	expect_client("", "proto=https ; For=\"[2001:db8::9]:4711\";by=x, for=1.2.3.4",
+		      "2001:db8::9", "4711");
 	expect_client("", "for=unknown, for=1.2.3.4", "10.0.0.1", "40000");
 	expect_client("", "for=_hidden", "10.0.0.1", "40000");
 	expect_client("", "by=\"a;for=6.6.6.6\";for=1.2.3.4", "1.2.3.4", "");
@@ -403,7 +429,8 @@ Test(http_span, long_targets)
 	memset(target, 'c', n);
 	memcpy(target, "http://me:pw", 12);
 	make(SPAN_CLIENT, &f, &tcp_ends);
-	cr_expect_null(memmem(span__attr(made, "url.full")->s.p, span__attr(made, "url.full")->s.n, "pw", 2));
+	cr_expect_null(memmem(span__attr(made, "url.full")->s.p, span__attr(made, "url.full")->s.n,
+			      "pw", 2));
 	EXPECT("server.address", "h");
 	free(target);
 }
@@ -426,24 +453,35 @@ Test(http_span, nothing_known_of_the_target)
 
 /* ---- redaction ---- */
 
-static void expect_redacted(struct slice (*redact)(struct slice, struct arena *), const char *in, const char *want)
+static void expect_redacted(struct slice (*redact)(struct slice, struct arena *), const char *in,
+			    const char *want)
 {
 	struct arena a;
-	char *exact = malloc(strlen(in) + !*in); /* no byte behind it that could be read unnoticed */
+	char *exact = malloc(strlen(in) +
+			     !*in); /* no byte behind it that could be read unnoticed */
 
 	memcpy(exact, in, strlen(in));
 	arena__init(&a, 4096);
 	struct slice out = redact(slice__from(exact, strlen(in)), &a);
 
-	cr_expect(slice__eq(out, slice__cstr(want)), "%s: %.*s, not %s", in, (int)out.n, out.p, want);
+	cr_expect(slice__eq(out, slice__cstr(want)), "%s: %.*s, not %s", in, (int)out.n, out.p,
+		  want);
 	arena__reset(&a);
 	free(exact);
 }
 
 Test(url, query)
 {
-	const char *const keys[] = { "X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token", "sig", "X-Goog-Signature",
-				     "AWSAccessKeyId", "Signature", "access_token", "client_secret", "password" };
+	const char *const keys[] = { "X-Amz-Signature",
+				     "X-Amz-Credential",
+				     "X-Amz-Security-Token",
+				     "sig",
+				     "X-Goog-Signature",
+				     "AWSAccessKeyId",
+				     "Signature",
+				     "access_token",
+				     "client_secret",
+				     "password" };
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		char in[128], want[128];
@@ -468,7 +506,8 @@ Test(url, whole)
 	expect_redacted(url__redact, "https://h/p?a=b#f", "https://h/p?a=b#f");
 	expect_redacted(url__redact, "https://u:p@h/p", "https://REDACTED:REDACTED@h/p");
 	expect_redacted(url__redact, "https://u@h", "https://REDACTED@h");
-	expect_redacted(url__redact, "https://u:p@w@h:1/p@q?sig=1&a=@#f", "https://REDACTED:REDACTED@h:1/p@q?sig=REDACTED&a=@#f");
+	expect_redacted(url__redact, "https://u:p@w@h:1/p@q?sig=1&a=@#f",
+			"https://REDACTED:REDACTED@h:1/p@q?sig=REDACTED&a=@#f");
 	expect_redacted(url__redact, "//u:p@h/p", "//REDACTED:REDACTED@h/p");
 	expect_redacted(url__redact, "/p/u:p@h?sig=1", "/p/u:p@h?sig=REDACTED");
 	expect_redacted(url__redact, "/p?sig=1#sig=2", "/p?sig=REDACTED#sig=2");

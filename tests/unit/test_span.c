@@ -13,8 +13,8 @@ static void expect_str(const struct span *s, const char *key, const char *want)
 
 	cr_assert_not_null(a, "%s is missing", key);
 	cr_assert_eq(a->type, ATTR_STR, "%s is no string", key);
-	cr_assert(a->s.n == strlen(want) && !memcmp(a->s.p, want, a->s.n), "%s is \"%.*s\", not \"%s\"", key,
-		  (int)a->s.n, a->s.p, want);
+	cr_assert(a->s.n == strlen(want) && !memcmp(a->s.p, want, a->s.n),
+		  "%s is \"%.*s\", not \"%s\"", key, (int)a->s.n, a->s.p, want);
 }
 
 static const char *cleaned(const char *bytes, size_t n)
@@ -115,8 +115,16 @@ Test(span, too_many_attributes_are_counted)
 
 Test(span, valid_utf8_stays)
 {
-	const char *const texts[] = { "ascii", "caf\xc3\xa9", "\xe2\x82\xac 5", "\xf0\x9f\x8e\x89", "\xed\x9f\xbf\xee\x80\x80",
-				      "\xf4\x8f\xbf\xbf", "\xc2\x80", "\xe0\xa0\x80", "\xf0\x90\x80\x80", FFFD };
+	const char *const texts[] = { "ascii",
+				      "caf\xc3\xa9",
+				      "\xe2\x82\xac 5",
+				      "\xf0\x9f\x8e\x89",
+				      "\xed\x9f\xbf\xee\x80\x80",
+				      "\xf4\x8f\xbf\xbf",
+				      "\xc2\x80",
+				      "\xe0\xa0\x80",
+				      "\xf0\x90\x80\x80",
+				      FFFD };
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		cr_assert_str_eq(cleaned(texts[i], strlen(texts[i])), texts[i]);
@@ -124,18 +132,21 @@ Test(span, valid_utf8_stays)
 
 Test(span, bytes_in_no_character_are_replaced)
 {
-	cr_assert_str_eq(CLEANED("a\xff" "b"), "a" FFFD "b");
+	cr_assert_str_eq(CLEANED("a\xff"
+				 "b"),
+			 "a" FFFD "b");
 	cr_assert_str_eq(CLEANED("\x80"), FFFD);
-	cr_assert_str_eq(CLEANED("caf\xc3"), "caf" FFFD);          /* cut */
-	cr_assert_str_eq(CLEANED("\xe2\x82"), FFFD FFFD);           /* cut */
-	cr_assert_str_eq(CLEANED("\xf0\x9f\x8e"), FFFD FFFD FFFD);  /* cut */
-	cr_assert_str_eq(CLEANED("\xc0\xaf"), FFFD FFFD);           /* overlong */
-	cr_assert_str_eq(CLEANED("\xe0\x80\xaf"), FFFD FFFD FFFD);  /* overlong */
-	cr_assert_str_eq(CLEANED("\xed\xa0\x80"), FFFD FFFD FFFD);  /* surrogate */
+	cr_assert_str_eq(CLEANED("caf\xc3"), "caf" FFFD);                   /* cut */
+	cr_assert_str_eq(CLEANED("\xe2\x82"), FFFD FFFD);                   /* cut */
+	cr_assert_str_eq(CLEANED("\xf0\x9f\x8e"), FFFD FFFD FFFD);          /* cut */
+	cr_assert_str_eq(CLEANED("\xc0\xaf"), FFFD FFFD);                   /* overlong */
+	cr_assert_str_eq(CLEANED("\xe0\x80\xaf"), FFFD FFFD FFFD);          /* overlong */
+	cr_assert_str_eq(CLEANED("\xed\xa0\x80"), FFFD FFFD FFFD);          /* surrogate */
 	cr_assert_str_eq(CLEANED("\xf4\x90\x80\x80"), FFFD FFFD FFFD FFFD); /* beyond U+10FFFF */
 	cr_assert_str_eq(CLEANED("\xf8\x88\x80\x80\x80"), FFFD FFFD FFFD FFFD FFFD);
 	cr_assert_str_eq(CLEANED("\xc3\xc3\xa9"), FFFD "\xc3\xa9");
-	cr_assert_str_eq(CLEANED("0123456789abcdef\xe9"), "0123456789abcdef" FFFD); /* behind whole words of ASCII */
+	cr_assert_str_eq(CLEANED("0123456789abcdef\xe9"),
+			 "0123456789abcdef" FFFD); /* behind whole words of ASCII */
 }
 
 /* A text of `n` bytes 'a' and a character of three bytes behind. */

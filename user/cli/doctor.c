@@ -18,7 +18,7 @@
 #include "text.h"
 
 #define FEATURES_MAX 64
-#define LABEL_WIDTH 20
+#define LABEL_WIDTH 25
 #define DETAIL_AT (2 + 5 + LABEL_WIDTH + 2)
 
 enum verdict { GOOD, WITHOUT, BAD };
@@ -58,21 +58,26 @@ static void heading(const struct options *o, const char *text)
 	printf("%s%s%s\n", o->color ? "\033[1m" : "", text, o->color ? "\033[0m" : "");
 }
 
-/* All required features there? */
-static bool show_features(const struct options *o, const struct kernel_feature *rows, size_t n)
+static bool is_privilege(const struct kernel_feature *f)
 {
-	bool possible = n > 0;
+	return strncmp(f->name, "CAP_", 4) == 0 || strcmp(f->name, "lockdown") == 0;
+}
 
-	heading(o, "Kernel");
+/* The rows that are privileges, or those that are not. All required ones there? */
+static bool show_features(const struct options *o, const struct kernel_feature *rows, size_t n,
+			  bool privileges)
+{
+	bool possible = true;
+
 	for (size_t i = 0; i < n; i++) {
 		enum verdict v = rows[i].present ? GOOD : rows[i].required ? BAD : WITHOUT;
 
+		if (is_privilege(&rows[i]) != privileges)
+			continue;
 		row(o, v, rows[i].name, rows[i].present ? NULL : rows[i].instead, "%s",
 		    rows[i].detail);
 		possible &= v != BAD;
 	}
-	if (n == 0)
-		row(o, BAD, "eBPF", NULL, "nothing could be found out about this kernel");
 	return possible;
 }
 
@@ -88,82 +93,25 @@ static void first_line(const char *path, char *buf, size_t size)
 	buf[strcspn(buf, "\n")] = '\0';
 }
 
-static uint64_t capabilities(void)
+/* Who weft is; the capabilities' rows follow. False where they do not count. */
+static bool show_user(const struct options *o)
 {
-	unsigned long long caps = 0;
-	char line[256];
-	FILE *f = fopen("/proc/self/status", "re");
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "CapEff: %llx", &caps) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return caps;
-}
-
-/* linux/capability.h names them; 38 and 39 came with Linux 5.8. */
-enum { CAP_BIT_SYS_PTRACE = 19, CAP_BIT_SYS_ADMIN = 21, CAP_BIT_PERFMON = 38, CAP_BIT_BPF = 39 };
-
-static bool show_privileges(const struct options *o)
-{
-	uint64_t caps = capabilities();
-	bool admin = caps >> CAP_BIT_SYS_ADMIN & 1;
-	bool bpf = admin || (caps >> CAP_BIT_BPF & 1),
-	     perfmon = admin || (caps >> CAP_BIT_PERFMON & 1);
-	bool ptrace = caps >> CAP_BIT_SYS_PTRACE & 1;
-	char line[256];
 	unsigned inside = 0, outside = 0, count = 0;
+	char map[256];
 
-	heading(o, "Privileges");
-	if (bpf && perfmon)
-		row(o, GOOD, "load programs", NULL, "%s",
-		    geteuid() == 0 ? "root" : "CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN");
+	if (geteuid() == 0)
+		row(o, GOOD, "user", NULL, "root");
 	else
-		row(o, BAD, "load programs",
-		    "weft replay works without (a recorded file or a packet capture)",
-		    "%s missing: run as root, e.g. sudo weft doctor",
-		    bpf       ? "CAP_PERFMON"
-		    : perfmon ? "CAP_BPF"
-			      : "CAP_BPF and CAP_PERFMON");
-	if (ptrace)
-		row(o, GOOD, "read processes", NULL,
-		    "environment, libraries and ports of all processes");
-	else
-		row(o, WITHOUT, "read processes", "names and ports of one's own processes only",
-		    "CAP_SYS_PTRACE missing: those of other users stay closed");
-	first_line("/proc/self/uid_map", line, sizeof(line));
-	if (sscanf(line, "%u %u %u", &inside, &outside, &count) == 3 &&
-	    (outside != 0 || count != 4294967295u)) {
-		row(o, BAD, "user namespace", NULL,
-		    "root of a user namespace is not root: eBPF needs the initial one");
-		bpf = false;
-	}
-	first_line("/sys/kernel/security/lockdown", line, sizeof(line));
-	if (strstr(line, "[confidentiality]")) {
-		row(o, BAD, "lockdown", NULL,
-		    "confidentiality: the kernel refuses reading of memory by eBPF programs");
-		bpf = false;
-	}
-	return bpf && perfmon;
-}
-
-static void show_cgroups(const struct options *o)
-{
-	char why[256], link[64], path[256];
-	int fd = targets__open_cgroup(".", why, sizeof(why));
-
-	if (fd < 0) {
-		row(o, WITHOUT, "cgroup v2", "select with -p, --service, --exe, --comm or --port",
-		    "not mounted");
-		return;
-	}
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	ssize_t n = readlink(link, path, sizeof(path) - 1);
-
-	path[n > 0 ? n : 0] = '\0';
-	row(o, GOOD, "cgroup v2", NULL, "%s", path);
-	close(fd);
+		row(o, WITHOUT, "user", "weft replay works for everybody",
+		    "uid %u: run as root (sudo weft ...), unless the capabilities below are there",
+		    geteuid());
+	first_line("/proc/self/uid_map", map, sizeof(map));
+	if (sscanf(map, "%u %u %u", &inside, &outside, &count) != 3 ||
+	    (outside == 0 && count == 4294967295u))
+		return true;
+	row(o, BAD, "user namespace", NULL,
+	    "root of a user namespace is not root: eBPF needs the initial one");
+	return false;
 }
 
 /*
@@ -338,11 +286,14 @@ int doctor__run(const struct options *o)
 
 	if (n > FEATURES_MAX)
 		n = FEATURES_MAX;
-	bool possible = show_features(o, rows, n);
 	enum kernel_backend backend = choose_backend(o, rows, n);
+	bool possible = n > 0;
 
-	possible &= show_privileges(o);
-	show_cgroups(o);
+	heading(o, "Kernel");
+	possible &= show_features(o, rows, n, false);
+	heading(o, "Privileges");
+	possible &= show_user(o);
+	possible &= show_features(o, rows, n, true);
 	heading(o, "What weft uses here");
 	if (backend != KERNEL_BACKEND_AUTO)
 		row(o, GOOD, "back end", NULL, "%s", kernel__backend_name(backend));

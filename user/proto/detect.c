@@ -25,6 +25,22 @@ static uint16_t server_port(const struct flow *f, enum weft_dir req_dir)
 	return req_dir == WEFT_OUT ? f->conn->open.remote.port : f->conn->open.local.port;
 }
 
+/*
+ * What the responder said before the first request that we hold answers one that was not seen: it must not answer ours. (A
+ * greeting answers nothing, and is the parser's to judge.)
+ */
+static void drop_stale_answers(struct flow *f)
+{
+	const struct half *req = &f->half[f->req_dir];
+	struct half *resp = &f->half[!f->req_dir];
+
+	if (f->proto->server_first || !req->n_marks)
+		return;
+	while (resp->n_marks && resp->marks[0].call < req->marks[0].call)
+		balance__drop(f->engine->books, DROP_MID_STREAM,
+			      half__consume(resp, (size_t)(resp->marks[0].end - resp->pos)));
+}
+
 static void decide(struct flow *f, const struct protocol *proto, enum weft_dir req_dir, size_t row)
 {
 	struct engine *e = f->engine;
@@ -56,6 +72,7 @@ static void decide(struct flow *f, const struct protocol *proto, enum weft_dir r
 		policy.tail[dir] = proto->capture[role].tail;
 	}
 	flow__set_policy(f, &policy);
+	drop_stale_answers(f);
 	half__run(f, req_dir, false);
 	if (f->phase == FLOW_ON)
 		half__run(f, !req_dir, false);

@@ -88,6 +88,10 @@ static void new_turn(struct flow *f, enum weft_dir dir)
 {
 	struct half *h = &f->half[dir];
 
+	if (f->phase == FLOW_ON) {
+		half__end_rest(f, !dir);
+		half__end_rest(f, dir);
+	}
 	f->turn++;
 	h->wait_fresh = false;
 	if (f->phase == FLOW_DETECT) {
@@ -95,6 +99,8 @@ static void new_turn(struct flow *f, enum weft_dir dir)
 		balance__drop(f->engine->books, DROP_MID_STREAM, half__consume(h, h->len));
 		return;
 	}
+	if (h->searching) /* looking for a boundary starts anew */
+		balance__drop(f->engine->books, DROP_LOST_BYTES, half__consume(h, h->len));
 	if (dir == f->req_dir) {
 		if (f->unsure && f->unsure_turn < f->turn) {
 			exchange__give_up(f, f->turn, EXCHANGE_LOST_BYTES, f->now);
@@ -119,7 +125,7 @@ static void feed(struct flow *f, enum weft_dir dir, const struct piece *p, bool 
 	struct half *h = &f->half[dir];
 	struct piece rest = *p;
 
-	while (rest.len && f->phase == FLOW_ON && h->skip && !h->len) {
+	while (rest.len && f->phase == FLOW_ON && (h->rest || (h->skip && !h->len))) {
 		uint32_t n = half__pass(f, dir, &rest);
 
 		rest.data += n;
@@ -201,7 +207,12 @@ static void on_close(void *ctx, struct conn *c, uint64_t ts)
 		/* A responder that closes has said all it wanted to say. */
 		if (f->req_dir == WEFT_IN && !conn__third_party(c) && !f->engine->stopping)
 			half__eof(f, WEFT_OUT);
-		exchange__give_up(f, UINT64_MAX, f->engine->stopping ? EXCHANGE_STOPPED : EXCHANGE_RESET, ts);
+		unsigned why = f->engine->stopping ? EXCHANGE_STOPPED : EXCHANGE_RESET;
+
+		/* An answer that may have passed unseen is not missing. */
+		if (f->unsure || f->half[!f->req_dir].searching)
+			why |= EXCHANGE_LOST_BYTES;
+		exchange__give_up(f, UINT64_MAX, why, ts);
 	}
 	let_go(f, f->phase == FLOW_DETECT ? DROP_UNKNOWN_PROTOCOL : f->proto ? DROP_MID_STREAM : f->off_reason);
 	for (int dir = 0; dir < 2; dir++)

@@ -193,6 +193,57 @@ void exchange__request_done(struct flow *f, struct half *h)
 	h->m_in_exchange = false;
 }
 
+void exchange__batch_lost(struct flow *f, struct half *h)
+{
+	if (!f->proto->batches || h != &f->half[f->req_dir] || list__empty(&f->pending))
+		return;
+	struct exchange *last = LIST_OF(f->pending.prev, struct exchange, link);
+
+	if (last->call == f->calls)
+		last->flags |= EXCHANGE_LOST_BYTES;
+}
+
+/* Requests that get no answer count as answered as soon as it is their turn. */
+static void pass_one_way(struct exchange *x)
+{
+	while (x->n_answered < x->n && x->reqs[x->n_answered]->one_way)
+		x->n_answered++;
+}
+
+void exchange__end_one_way(struct flow *f)
+{
+	LIST_EACH (it, tmp, &f->pending) {
+		struct exchange *x = LIST_OF(it, struct exchange, link);
+
+		if (f->half[f->req_dir].x == x)
+			continue; /* still being asked */
+		pass_one_way(x);
+		if (x->n_answered < x->n)
+			continue;
+		if (!x->resp_end)
+			x->resp_end = x->req_end;
+		end(f, x);
+	}
+}
+
+void exchange__abandon_message(struct flow *f, struct half *h, enum proto_dir role)
+{
+	if (role == PROTO_RESP && h->x) {
+		h->x->flags |= EXCHANGE_CUT | EXCHANGE_LOST_BYTES;
+		h->x->resp_end = h->last.ts;
+		end(f, h->x); /* takes the message along */
+	}
+	if (h->m_in_exchange) { /* a request whose rest was lost, and that still waits for its answer */
+		h->x->req_end = h->last.ts;
+		h->x->flags |= EXCHANGE_LOST_BYTES;
+		h->x = NULL;
+		h->m = NULL;
+		h->m_in_exchange = false;
+	} else {
+		exchange__ignore(f, h, DROP_LOST_BYTES);
+	}
+}
+
 static struct exchange *by_key(struct flow *f, uint64_t key)
 {
 	LIST_EACH (it, tmp, &f->pending) {
@@ -206,7 +257,10 @@ static struct exchange *by_key(struct flow *f, uint64_t key)
 
 void exchange__answer(struct flow *f, struct half *h)
 {
-	if (h->x || f->proto->keyed || f->unsure || list__empty(&f->pending))
+	if (h->x || f->proto->keyed || f->unsure)
+		return;
+	exchange__end_one_way(f);
+	if (list__empty(&f->pending))
 		return;
 	h->x = LIST_OF(f->pending.next, struct exchange, link);
 	if (!h->x->resp_start)
@@ -231,8 +285,15 @@ void exchange__response_done(struct flow *f, struct half *h)
 	h->m = NULL;
 	h->m_events = 0;
 	h->x = NULL;
-	if (x->n_answered == x->n)
-		end(f, x);
+	pass_one_way(x);
+	if (x->n_answered < x->n)
+		return;
+	end(f, x);
+	if (f->hidden_requests && !f->n_pending) {
+		f->hidden_requests = false;
+		f->unsure = true;
+		f->unsure_turn = f->turn;
+	}
 }
 
 void exchange__ignore(struct flow *f, struct half *h, enum drop_reason why)

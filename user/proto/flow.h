@@ -32,6 +32,7 @@ struct half {
 	uint64_t skip;       /* bytes from pos on that the parser does not want to see */
 	enum message_state skip_what;
 	bool searching;      /* in resync() */
+	bool rest;           /* message.fills_turn: what comes of this turn belongs to m, unseen */
 	struct message *m;   /* the message under way, NULL between messages */
 	bool m_in_exchange;  /* m already belongs to x->reqs */
 	uint64_t m_events;   /* events of m that are in no exchange yet */
@@ -60,6 +61,7 @@ struct flow {
 	int last_dir;            /* of the last call; -1 none */
 	bool unsure;             /* bytes were lost in `unsure_turn`: first in, first out does not hold */
 	uint64_t unsure_turn;
+	bool hidden_requests;    /* behind a request that filled its turn there may have been others: no answer after its own counts */
 	unsigned strikes;        /* parse errors since the last good message */
 	unsigned misses;         /* detection: turns that were nothing */
 	const struct protocol *maybe; /* detection: a weak answer, and who would ask */
@@ -94,6 +96,8 @@ bool half__append(struct half *h, const struct piece *p, uint64_t call, bool fre
 uint64_t half__consume(struct half *h, size_t n);
 /* Run the parser over what is buffered. `gap_follows` as in struct proto_in. */
 void half__run(struct flow *f, enum weft_dir dir, bool gap_follows);
+/* The other direction speaks, or this one ended: a message that was said to fill the turn is done. */
+void half__end_rest(struct flow *f, enum weft_dir dir);
 /* p->len bytes are missing. */
 void half__missing(struct flow *f, enum weft_dir dir, const struct piece *p);
 /* Bytes that are neither buffered nor wanted pass by while the half skips; returns how many were taken. */
@@ -112,6 +116,12 @@ void exchange__request_done(struct flow *f, struct half *h);
 /* The first byte of a response: h->x is set to what it answers, or stays NULL. */
 void exchange__answer(struct flow *f, struct half *h);
 void exchange__response_done(struct flow *f, struct half *h);
+/* No more requests of this call will come: end what waits for no response (message.one_way). */
+void exchange__end_one_way(struct flow *f);
+/* Bytes of the call whose requests h holds were lost: the batch that began in it is not whole. */
+void exchange__batch_lost(struct flow *f, struct half *h);
+/* resync() says that the message under way does not go on. */
+void exchange__abandon_message(struct flow *f, struct half *h, enum proto_dir role);
 /* What was consumed since the last message belongs to no exchange. */
 void exchange__ignore(struct flow *f, struct half *h, enum drop_reason why);
 /* End the exchanges whose request ended before turn `before`, with these flags; `ts` is when that became clear. */

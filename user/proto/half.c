@@ -131,8 +131,13 @@ static void discard(struct flow *f, struct half *h, size_t n, enum drop_reason w
 /* Bytes of unknown meaning are missing: from here on no message boundary is known. */
 static void lose(struct flow *f, struct half *h, bool certain_loss)
 {
-	if (h->x)
+	if (h->x && certain_loss)
 		h->x->flags |= EXCHANGE_LOST_BYTES;
+	exchange__batch_lost(f, h);
+	if (h->m && h->m->fills_turn && !h->searching) {
+		h->rest = true;
+		return;
+	}
 	if (certain_loss || !h->m) {
 		f->unsure = true;
 		f->unsure_turn = f->turn;
@@ -168,18 +173,39 @@ static struct proto_in view(const struct half *h, bool gap_follows)
 	};
 }
 
+/* Bytes in which no boundary was found: part of the message under way, if that has an exchange. */
+static void pass_searched(struct flow *f, struct half *h, enum proto_dir role, size_t n)
+{
+	uint64_t events = half__consume(h, n);
+
+	if (h->x && h->x->begun) {
+		book(h, role, events);
+		moved(f, h, role);
+	} else {
+		balance__drop(f->engine->books, f->seen_request ? DROP_LOST_BYTES : DROP_MID_STREAM, events);
+	}
+}
+
 /* Look for the next message boundary. True: found, the parser can go on. */
 static bool search(struct flow *f, struct half *h, enum proto_dir role, bool gap_follows)
 {
 	struct proto_in in = view(h, gap_follows);
+
+	h->m->resumed = false;
 	ssize_t at = f->proto->resync(f->state, role, &in, h->m);
 
 	if (at < 0 || (size_t)at > h->len) {
-		discard(f, h, h->len, f->seen_request ? DROP_LOST_BYTES : DROP_MID_STREAM);
+		/* The boundary may lie across the end of what is here: it is asked again, with what comes next. */
+		if (gap_follows || h->len >= f->proto->buffer_cap)
+			pass_searched(f, h, role, h->len);
 		return false;
 	}
-	discard(f, h, (size_t)at, f->seen_request ? DROP_LOST_BYTES : DROP_MID_STREAM);
+	pass_searched(f, h, role, (size_t)at);
 	h->searching = false;
+	if (!h->m->resumed)
+		exchange__abandon_message(f, h, role);
+	else if (f->unsure && f->unsure_turn == f->turn)
+		f->unsure = false; /* the bytes lost were this message's own */
 	return true;
 }
 
@@ -239,7 +265,7 @@ void half__run(struct flow *f, enum weft_dir dir, bool gap_follows)
 	struct half *h = &f->half[dir];
 	unsigned zero_steps = 0;
 
-	while (f->phase == FLOW_ON && h->len) {
+	while (f->phase == FLOW_ON && h->len && !h->rest) {
 		enum proto_dir role = flow__role(f, dir);
 
 		if (!ensure_message(f, h)) {
@@ -255,11 +281,40 @@ void half__run(struct flow *f, enum weft_dir dir, bool gap_follows)
 				finish(f, h, role, h->skip_what);
 			continue;
 		}
-		if (h->searching && !search(f, h, role, gap_follows))
-			return;
-		if (h->len && !step(f, h, role, gap_follows, &zero_steps))
-			return;
+		if (h->searching) {
+			if (!search(f, h, role, gap_follows))
+				return;
+			continue;
+		}
+		if (!step(f, h, role, gap_follows, &zero_steps))
+			break;
 	}
+	if (f->phase == FLOW_ON && dir == f->req_dir && !h->len)
+		exchange__end_one_way(f);
+}
+
+/* All of a turn that its message fills: not looked at, but part of it. */
+static void pass_rest(struct flow *f, struct half *h, enum proto_dir role, const struct piece *p)
+{
+	h->pos = p->pos + p->len;
+	h->last = (struct mark){ .start = p->pos, .end = h->pos, .ts = p->ts, .pid = p->pid, .tid = p->tid };
+	book(h, role, p->event_end);
+	moved(f, h, role);
+}
+
+void half__end_rest(struct flow *f, enum weft_dir dir)
+{
+	struct half *h = &f->half[dir];
+	enum proto_dir role = flow__role(f, dir);
+
+	if (!h->rest)
+		return;
+	h->rest = false;
+	if (role == PROTO_REQ)
+		f->hidden_requests = true;
+	finish(f, h, role, MESSAGE_DONE);
+	if (role == PROTO_RESP)
+		exchange__give_up(f, UINT64_MAX, EXCHANGE_LOST_BYTES, f->now);
 }
 
 uint32_t half__pass(struct flow *f, enum weft_dir dir, const struct piece *p)
@@ -268,6 +323,10 @@ uint32_t half__pass(struct flow *f, enum weft_dir dir, const struct piece *p)
 	enum proto_dir role = flow__role(f, dir);
 	uint32_t n = h->skip < p->len ? (uint32_t)h->skip : p->len;
 
+	if (h->rest) {
+		pass_rest(f, h, role, p);
+		return p->len;
+	}
 	if (!n || h->len)
 		return 0;
 	h->skip -= n;
@@ -303,9 +362,13 @@ void half__missing(struct flow *f, enum weft_dir dir, const struct piece *p)
 		discard(f, h, h->len, DROP_LOST_BYTES);
 		lose(f, h, p->lost);
 		h->pos = rest.pos + rest.len;
+		if (h->rest) {
+			pass_rest(f, h, flow__role(f, dir), &rest);
+			return;
+		}
 	}
 	if (p->event_end) {
-		if (h->m)
+		if (h->x && h->x->begun)
 			book(h, flow__role(f, dir), 1);
 		else
 			balance__drop(f->engine->books, DROP_LOST_BYTES, 1);
@@ -320,6 +383,7 @@ void half__eof(struct flow *f, enum weft_dir dir)
 		return;
 	h->ended = true;
 	half__run(f, dir, true);
+	half__end_rest(f, dir);
 	if (f->phase == FLOW_ON && h->m && f->proto->eof) {
 		enum message_state what = f->proto->eof(f->state, flow__role(f, dir), h->m);
 

@@ -2,23 +2,27 @@
 /*
  * HTTP/1.0 and HTTP/1.1 (RFC 9112): where messages begin and end.
  *
- * What is shown here is rarely the whole stream: of a body usually nothing, of a long header block only its beginning. So
- * the parser lives on framing.
+ * What is shown here is rarely the whole stream: of a body usually nothing, of a long header block
+ * only its beginning. So the parser lives on framing.
  *
  *   - A body with a length is stepped over in one go, by consuming more than was shown.
- *   - A chunked body is followed chunk by chunk while its size lines are visible. Behind a gap it goes by unseen until a call
- *     ends with the last chunk: the last bytes of every call are captured.
- *   - A header block whose end was not captured leaves the framing unknown. A request is then known and nobody waits
- *     for its end; a response ends with what was seen of it, so that its span is not held back until the connection's
- *     next use. Either way nothing is believed in that direction until a start line begins a turn.
+ *   - A chunked body is followed chunk by chunk while its size lines are visible. Behind a gap it
+ *     goes by unseen until a call ends with the last chunk: the end of every call is captured.
+ *   - A header block whose end was not captured leaves the framing unknown. A request is then known
+ *     and nobody waits for its end; a response ends with what was seen of it (unless it is known to
+ *     be chunked), so that its span is not held back until the connection's next use. Either way
+ *     nothing is believed in that direction until a start line begins a turn.
  *
- * How long a response is depends on its request's method (HEAD, CONNECT), which the other direction showed before: a
- * queue of methods, run-length encoded, goes with the connection. Where it can't be trusted (bytes were lost, the connection
- * was joined in its middle) the response's framing counts as unknown, unless every method leads to the same.
+ * How long a response is depends on its request's method (HEAD, CONNECT), which the other direction
+ * showed before: a queue of methods, run-length encoded, goes with the connection. Where it can't
+ * be trusted (bytes were lost, the connection was joined in its middle) the response's framing
+ * counts as unknown, unless every method leads to the same.
  */
+#include <stdlib.h>
+
 #include "http1.h"
 
-#define QUEUE_RUNS 16
+#define RUNS_MAX 4096           /* of the queue; what is behind them has unknown methods */
 #define UNSEEN_HOLD (16 * 1024) /* bytes of one call that wait for the call's end */
 
 enum phase {
@@ -27,9 +31,10 @@ enum phase {
 	IN_EXPECT,    /* a body was announced with Expect: 100-continue: perhaps it never comes */
 	IN_CHUNK,     /* a chunk's size line comes next */
 	IN_TRAILER,   /* the lines behind the last chunk */
-	UNSEEN,       /* somewhere in a body whose framing is lost; if it is chunked its end can be seen */
-	TO_CLOSE,     /* in a response that ends with the connection */
-	LOST,         /* no message is under way, and where the next one begins isn't known */
+	/* somewhere in a body whose framing is lost; if it is chunked its end can be seen */
+	UNSEEN,
+	TO_CLOSE, /* in a response that ends with the connection */
+	LOST,     /* no message is under way, and where the next one begins isn't known */
 };
 
 struct side {
@@ -44,13 +49,16 @@ struct side {
 /* What a request's method says of its response's framing. */
 enum method_class { PLAIN, HEAD, CONNECT, UNKNOWN };
 
+/* Requests in a row whose methods are of one class. */
+struct run {
+	enum method_class method;
+	uint32_t n;
+};
+
 struct http1 {
 	struct side side[2];
-	struct {
-		uint8_t method; /* enum method_class */
-		uint32_t n;
-	} queue[QUEUE_RUNS]; /* requests without a response so far, the oldest first */
-	uint8_t runs;
+	struct run *queue;   /* requests without a response so far, the oldest first */
+	uint32_t runs, room; /* in use, allocated */
 	bool doubt;          /* requests and responses may be out of step */
 	bool final_seen;     /* a final response came after the last request's header block */
 	bool leave;          /* another protocol from here on */
@@ -67,15 +75,29 @@ static enum method_class method_class(struct slice method)
 
 static void queue__push(struct http1 *st, enum method_class method)
 {
-	if (st->runs && st->queue[st->runs - 1].method == method) {
-		st->queue[st->runs - 1].n++;
-	} else if (st->runs == QUEUE_RUNS) {
-		st->queue[QUEUE_RUNS - 1].method = UNKNOWN;
-		st->queue[QUEUE_RUNS - 1].n++;
-	} else {
-		st->queue[st->runs].method = (uint8_t)method;
-		st->queue[st->runs++].n = 1;
+	struct run *last = st->runs ? &st->queue[st->runs - 1] : NULL;
+
+	if (last && last->method == method) {
+		last->n++;
+		return;
 	}
+	if (st->runs == st->room) {
+		uint32_t room = st->room ? st->room * 2 : 2;
+		struct run *queue = room <= RUNS_MAX ? realloc(st->queue, room * sizeof(*queue))
+						     : NULL;
+
+		if (!queue) {
+			st->doubt = true;
+			if (last) {
+				last->method = UNKNOWN;
+				last->n++;
+			}
+			return;
+		}
+		st->queue = queue;
+		st->room = room;
+	}
+	st->queue[st->runs++] = (struct run){ method, 1 };
 }
 
 /* The oldest request's method. In doubt, only a queue without special ones tells anything. */
@@ -127,8 +149,8 @@ static bool has_head(enum proto_dir dir, const struct message *m)
 }
 
 /* The header block of `size` bytes is done: how its message goes on (RFC 9112, 6.3). */
-static ssize_t begin_body(struct side *s, enum proto_dir dir, const struct http1_framing *f, size_t size, struct message *m,
-			  enum message_state *what)
+static ssize_t begin_body(struct side *s, enum proto_dir dir, const struct http1_framing *f,
+			  size_t size, struct message *m, enum message_state *what)
 {
 	struct http1_message *h = m->data;
 	bool sized = f->has_length && !f->coded;
@@ -149,7 +171,10 @@ static ssize_t begin_body(struct side *s, enum proto_dir dir, const struct http1
 		s->phase = IN_EXPECT;
 	else
 		s->phase = f->chunked ? IN_CHUNK : IN_BODY;
-	/* IN_BODY keeps one byte, so that its step is taken now and not when (if ever) bytes of the body are shown. */
+	/*
+	 * IN_BODY keeps one byte, so that its step is taken now and not when (if ever) bytes of the
+	 * body are shown.
+	 */
 	return (ssize_t)(s->phase == IN_BODY ? size - 1 : size);
 }
 
@@ -161,8 +186,8 @@ static ssize_t end_here(struct side *s, enum phase next, size_t size, enum messa
 	return (ssize_t)size;
 }
 
-static ssize_t request_head(struct http1 *st, const struct proto_in *in, size_t size, struct message *m,
-			    enum message_state *what)
+static ssize_t request_head(struct http1 *st, const struct proto_in *in, size_t size,
+			    struct message *m, enum message_state *what)
 {
 	struct http1_message *h = m->data;
 	struct http1_framing f;
@@ -184,8 +209,8 @@ static ssize_t request_head(struct http1 *st, const struct proto_in *in, size_t 
 	return (ssize_t)in->len;
 }
 
-static ssize_t response_cut(struct side *s, const struct proto_in *in, const struct http1_framing *f,
-			    enum message_state *what)
+static ssize_t response_cut(struct side *s, const struct proto_in *in,
+			    const struct http1_framing *f, enum message_state *what)
 {
 	if (!f->chunked)
 		return end_here(s, LOST, in->len, what);
@@ -194,8 +219,8 @@ static ssize_t response_cut(struct side *s, const struct proto_in *in, const str
 	return (ssize_t)in->len;
 }
 
-static ssize_t response_head(struct http1 *st, const struct proto_in *in, size_t size, struct message *m,
-			     enum message_state *what)
+static ssize_t response_head(struct http1 *st, const struct proto_in *in, size_t size,
+			     struct message *m, enum message_state *what)
 {
 	struct http1_message *h = m->data;
 	struct side *s = &st->side[PROTO_RESP];
@@ -232,8 +257,8 @@ static ssize_t response_head(struct http1 *st, const struct proto_in *in, size_t
 	return begin_body(s, PROTO_RESP, &f, size, m, what);
 }
 
-static ssize_t parse_start(struct http1 *st, enum proto_dir dir, const struct proto_in *in, struct message *m,
-			   enum message_state *what)
+static ssize_t parse_start(struct http1 *st, enum proto_dir dir, const struct proto_in *in,
+			   struct message *m, enum message_state *what)
 {
 	struct side *s = &st->side[dir];
 	size_t blank = 0;
@@ -257,9 +282,12 @@ static ssize_t parse_start(struct http1 *st, enum proto_dir dir, const struct pr
 	/* Text has no NUL: whatever this is, it is no header block. */
 	if (memchr(in->data, '\0', size ? size : in->len))
 		return PARSE_BAD;
-	ssize_t n = dir == PROTO_REQ ? request_head(st, in, size, m, what) : response_head(st, in, size, m, what);
+	ssize_t n = dir == PROTO_REQ ? request_head(st, in, size, m, what)
+				     : response_head(st, in, size, m, what);
 
-	/* Too little was seen before the gap to tell anything: that is no mistake of the sender's. */
+	/*
+	 * Too little was seen before the gap to tell anything: that is no mistake of the sender's.
+	 */
 	return n == PARSE_BAD && !size && start == LINE_MORE ? 0 : n;
 }
 
@@ -273,7 +301,10 @@ static int hex_value(uint8_t c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The size line of a chunk, extensions included. Returns the bytes it takes; 0: more needed; PARSE_BAD. */
+/*
+ * The size line of a chunk, extensions included. Returns the bytes it takes; 0: more needed;
+ * PARSE_BAD.
+ */
 static ssize_t chunk_line(const uint8_t *p, size_t len, uint64_t *size)
 {
 	size_t i = 0;
@@ -319,7 +350,8 @@ static ssize_t parse_chunk(struct side *s, const struct proto_in *in)
 	return (ssize_t)(i + (size_t)line + size);
 }
 
-static ssize_t parse_trailer(struct side *s, const struct proto_in *in, struct message *m, enum message_state *what)
+static ssize_t parse_trailer(struct side *s, const struct proto_in *in, struct message *m,
+			     enum message_state *what)
 {
 	struct http1_message *h = m->data;
 	const uint8_t *nl = memchr(in->data, '\n', in->len);
@@ -331,7 +363,8 @@ static ssize_t parse_trailer(struct side *s, const struct proto_in *in, struct m
 		return end_here(s, AT_START, (size_t)(nl + 1 - in->data), what);
 	}
 	/* A header, or a folded one's next line. */
-	if (!memchr(in->data, ':', (size_t)(nl - in->data)) && in->data[0] != ' ' && in->data[0] != '\t')
+	if (!memchr(in->data, ':', (size_t)(nl - in->data)) && in->data[0] != ' ' &&
+	    in->data[0] != '\t')
 		return PARSE_BAD;
 	return nl + 1 - in->data;
 }
@@ -339,7 +372,8 @@ static ssize_t parse_trailer(struct side *s, const struct proto_in *in, struct m
 /* Does a turn begin here with another message? LINE_MORE: wait. */
 static enum line next_message(enum proto_dir dir, const struct proto_in *in)
 {
-	enum line is = in->fresh ? http1__start_line(dir, in->data, in->len, in->gap_follows) : LINE_NO;
+	enum line is = in->fresh ? http1__start_line(dir, in->data, in->len, in->gap_follows)
+				 : LINE_NO;
 
 	return is == LINE_MORE && in->gap_follows ? LINE_NO : is;
 }
@@ -360,7 +394,10 @@ static ssize_t parse_expect(struct http1 *st, const struct proto_in *in, enum me
 	return parse_chunk(s, in);
 }
 
-/* Does [p, end) hold a last chunk and what belongs behind it, and nothing else? Its empty line may still be to come. */
+/*
+ * Does [p, end) hold a last chunk and what belongs behind it, and nothing else? Its empty line may
+ * still be to come.
+ */
 static bool is_last_chunk(const uint8_t *p, const uint8_t *end)
 {
 	uint64_t size;
@@ -390,7 +427,9 @@ static ssize_t find_last_chunk(const uint8_t *data, size_t len)
 	while (p < end && (p = memchr(p, '0', (size_t)(end - p)))) {
 		size_t i = (size_t)(p - data);
 
-		/* What begins at the first byte may begin before it; a line on its own is believed. */
+		/*
+		 * What begins at the first byte may begin before it; a line on its own is believed.
+		 */
 		if ((i == 0 || (i >= 2 && p[-1] == '\n' && p[-2] == '\r')) && is_last_chunk(p, end))
 			return (ssize_t)i;
 		p++;
@@ -399,15 +438,18 @@ static ssize_t find_last_chunk(const uint8_t *data, size_t len)
 }
 
 /* In a body whose framing is lost. */
-static ssize_t parse_unseen(struct side *s, enum proto_dir dir, const struct proto_in *in, struct message *m,
-			    enum message_state *what)
+static ssize_t parse_unseen(struct side *s, enum proto_dir dir, const struct proto_in *in,
+			    struct message *m, enum message_state *what)
 {
 	enum line next = next_message(dir, in);
 
 	if (next == LINE_MORE)
 		return 0;
 	if (next == LINE_YES) {
-		/* So the message has ended, though nobody saw where; unless the engine gave it up long ago. */
+		/*
+		 * So the message has ended, though nobody saw where; unless the engine gave it up
+		 * long ago.
+		 */
 		end_here(s, AT_START, 0, what);
 		if (!has_head(dir, m))
 			*what = MESSAGE_IGNORE;
@@ -426,8 +468,8 @@ static ssize_t parse_unseen(struct side *s, enum proto_dir dir, const struct pro
 	return at ? at : parse_chunk(s, in);
 }
 
-static ssize_t parse_lost(struct http1 *st, enum proto_dir dir, const struct proto_in *in, struct message *m,
-			  enum message_state *what)
+static ssize_t parse_lost(struct http1 *st, enum proto_dir dir, const struct proto_in *in,
+			  struct message *m, enum message_state *what)
 {
 	enum line next = next_message(dir, in);
 
@@ -441,33 +483,25 @@ static ssize_t parse_lost(struct http1 *st, enum proto_dir dir, const struct pro
 	return (ssize_t)in->len;
 }
 
-static ssize_t parse_step(struct http1 *st, enum proto_dir dir, const struct proto_in *in, struct message *m,
-			  enum message_state *what)
+static ssize_t parse_step(struct http1 *st, enum proto_dir dir, const struct proto_in *in,
+			  struct message *m, enum message_state *what)
 {
 	struct side *s = &st->side[dir];
 
 	switch (s->phase) {
-	case AT_START:
-		return parse_start(st, dir, in, m, what);
-	case IN_BODY:
-		return end_here(s, AT_START, s->left + 1, what);
-	case IN_EXPECT:
-		return parse_expect(st, in, what);
-	case IN_CHUNK:
-		return parse_chunk(s, in);
-	case IN_TRAILER:
-		return parse_trailer(s, in, m, what);
-	case UNSEEN:
-		return parse_unseen(s, dir, in, m, what);
-	case TO_CLOSE:
-		return (ssize_t)in->len;
-	default:
-		return parse_lost(st, dir, in, m, what);
+	case AT_START: return parse_start(st, dir, in, m, what);
+	case IN_BODY: return end_here(s, AT_START, s->left + 1, what);
+	case IN_EXPECT: return parse_expect(st, in, what);
+	case IN_CHUNK: return parse_chunk(s, in);
+	case IN_TRAILER: return parse_trailer(s, in, m, what);
+	case UNSEEN: return parse_unseen(s, dir, in, m, what);
+	case TO_CLOSE: return (ssize_t)in->len;
+	default: return parse_lost(st, dir, in, m, what);
 	}
 }
 
-static ssize_t http1_parse(void *state, enum proto_dir dir, const struct proto_in *in, struct message *m,
-			   enum message_state *what)
+static ssize_t http1_parse(void *state, enum proto_dir dir, const struct proto_in *in,
+			   struct message *m, enum message_state *what)
 {
 	struct http1 *st = state;
 
@@ -486,10 +520,11 @@ static ssize_t http1_parse(void *state, enum proto_dir dir, const struct proto_i
 }
 
 /*
- * A message whose body is under way goes on: parse() finds its end, or sees the next one. Else only a start line at
- * the beginning of a turn will do.
+ * A message whose body is under way goes on: parse() finds its end, or sees the next one. Else only
+ * a start line at the beginning of a turn will do.
  */
-static ssize_t http1_resync(void *state, enum proto_dir dir, const struct proto_in *in, struct message *m)
+static ssize_t http1_resync(void *state, enum proto_dir dir, const struct proto_in *in,
+			    struct message *m)
 {
 	struct http1 *st = state;
 	struct side *s = &st->side[dir];
@@ -509,7 +544,10 @@ static ssize_t http1_resync(void *state, enum proto_dir dir, const struct proto_
 			s->phase = UNSEEN;
 			return 0;
 		}
-		/* The engine gave the response up: bytes that go on with it must not count as another's. */
+		/*
+		 * The engine gave the response up: bytes that go on with it must not count as
+		 * another's.
+		 */
 		*s = (struct side){ .phase = LOST };
 	}
 	enum line next = in->len ? next_message(dir, in) : LINE_NO;
@@ -525,39 +563,40 @@ static enum message_state http1_eof(void *state, enum proto_dir dir, struct mess
 	struct http1 *st = state;
 
 	switch (st->side[dir].phase) {
-	case TO_CLOSE:
-		return MESSAGE_DONE;
+	case TO_CLOSE: return MESSAGE_DONE;
 	case IN_EXPECT: /* the answer came first, and the body was never sent */
 		return st->final_seen ? MESSAGE_DONE : MESSAGE_PARTIAL;
 	case UNSEEN: /* its end may have passed unseen: nothing says that it was cut */
 		return has_head(dir, m) ? MESSAGE_DONE : MESSAGE_PARTIAL;
-	default:
-		return MESSAGE_PARTIAL;
+	default: return MESSAGE_PARTIAL;
 	}
 }
 
 /* ---- the exchange ---- */
 
 /*
- * Names for error.type (the conventions want few of them):
- *   connection_closed    the connection was closed without an answer
- *   incomplete_response  the connection was closed inside the answer
- * That weft itself ended, or did not see the end, is no failure of the exchange.
+ * Names for error.type (the conventions want few of them): connection_closed    the connection was
+ * closed without an answer incomplete_response  the connection was closed inside the answer That
+ * weft itself ended, or did not see the end, is no failure of the exchange; an answer may have
+ * passed unseen.
  */
-static const char *failure(unsigned flags)
+static const char *failure(const struct http1 *st, unsigned flags)
 {
-	if (!(flags & EXCHANGE_RESET))
+	enum phase phase = st->side[PROTO_RESP].phase;
+
+	if (!(flags & EXCHANGE_RESET) || (flags & EXCHANGE_LOST_BYTES) || phase == LOST ||
+	    phase == UNSEEN)
 		return NULL;
 	return flags & EXCHANGE_NO_RESPONSE ? "connection_closed" : "incomplete_response";
 }
 
-static bool http1_describe(const void *state, struct message *const *reqs, struct message *const *resps, size_t n,
-			   unsigned flags, struct arena *scratch, struct facts *out)
+static bool http1_describe(const void *state, struct message *const *reqs,
+			   struct message *const *resps, size_t n, unsigned flags,
+			   struct arena *scratch, struct facts *out)
 {
 	const struct http1_message *req = n ? reqs[0]->data : NULL;
 	const struct http1_message *resp = n && resps && resps[0] ? resps[0]->data : NULL;
 
-	(void)state;
 	(void)scratch;
 	if (!req || !req->method.n || (flags & EXCHANGE_NO_REQUEST))
 		return false;
@@ -566,7 +605,7 @@ static bool http1_describe(const void *state, struct message *const *reqs, struc
 	*out = (struct facts){
 		.area = FACTS_HTTP,
 		.context = { req->traceparent, req->tracestate, req->duplicate },
-		.failure = failure(flags),
+		.failure = failure(state, flags),
 		.http = {
 			.method = req->method,
 			.target = req->target,
@@ -585,6 +624,13 @@ static bool http1_describe(const void *state, struct message *const *reqs, struc
 	return true;
 }
 
+static void http1_fini(void *state)
+{
+	struct http1 *st = state;
+
+	free(st->queue);
+}
+
 const struct protocol protocol_http1 = {
 	.name = "http",
 	.aliases = "http1,http/1.1",
@@ -593,14 +639,18 @@ const struct protocol protocol_http1 = {
 	.state_size = sizeof(struct http1),
 	.message_size = sizeof(struct http1_message),
 	.buffer_cap = 32 * 1024,
-	/* A request's header block, a response's beginning; the tail shows where a chunked body ends. */
+	/*
+	 * A request's header block, a response's beginning; the tail shows where a chunked body
+	 * ends. Pipelined responses are one turn: it has room for a few dozen of them.
+	 */
 	.capture = {
 		[PROTO_REQ] = { .call_cap = 4096, .turn_cap = 4096, .tail = 64 },
-		[PROTO_RESP] = { .call_cap = 1024, .turn_cap = 1024, .tail = 64 },
+		[PROTO_RESP] = { .call_cap = 1024, .turn_cap = 4096, .tail = 64 },
 	},
 	.detect = http1__detect,
 	.parse = http1_parse,
 	.resync = http1_resync,
 	.eof = http1_eof,
 	.describe = http1_describe,
+	.fini = http1_fini,
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Private to HTTP/1: what a header block says (http1_head.c), for the framing of messages (http1.c). Pure over (bytes, length).
+ * Private to HTTP/1: what a header block says (http1_head.c), for the framing of messages
+ * (http1.c). Pure over (bytes, length).
  */
 #ifndef WEFT_HTTP1_H
 #define WEFT_HTTP1_H
@@ -20,8 +21,9 @@ struct http1_message {
 enum line { LINE_NO = -1, LINE_MORE = 0, LINE_YES = 1 };
 
 /*
- * Do these bytes begin with a start line? YES needs no line end: it is said when the version or the status has been seen; with
- * `cut` (more won't come, or need not) also for a known method and so much of a path that it can't be anything else.
+ * Do these bytes begin with a start line? YES needs no line end: it is said when the version or the
+ * status has been seen; with `cut` (more won't come, or need not) also for a known method and so
+ * much of a path that it can't be anything else.
  */
 enum line http1__start_line(enum proto_dir dir, const uint8_t *p, size_t len, bool cut);
 
@@ -29,18 +31,22 @@ enum detect_result http1__detect(const uint8_t *data, size_t len);
 
 /* What a header block says of the body (RFC 9112, 6). */
 struct http1_framing {
-	bool has_length, coded, chunked; /* Content-Length; Transfer-Encoding, and whether it ends with chunked */
-	bool bad;                        /* Content-Length is none, or several that differ */
-	bool expect;                     /* Expect: 100-continue */
+	bool has_length, coded,
+		chunked; /* Content-Length; Transfer-Encoding, and whether it ends with chunked */
+	bool bad;        /* Content-Length is none, or several that differ */
+	bool expect;     /* Expect: 100-continue */
 	uint64_t length;
 };
 
 #define HTTP1_LENGTH_MAX (1ull << 60)
 
 /*
- * Read a header block of `size` bytes into `m`; `cut`: its end is missing, what is there counts. False: it is none.
+ * Read a header block of `size` bytes into `m`; `cut`: its end is missing, what is there counts.
+ * False: it is none.
  */
-bool http1__read_request(struct message *m, const uint8_t *p, size_t size, bool cut, struct http1_framing *f);
-bool http1__read_response(struct message *m, const uint8_t *p, size_t size, bool cut, struct http1_framing *f);
+bool http1__read_request(struct message *m, const uint8_t *p, size_t size, bool cut,
+			 struct http1_framing *f);
+bool http1__read_response(struct message *m, const uint8_t *p, size_t size, bool cut,
+			  struct http1_framing *f);
 
 #endif /* WEFT_HTTP1_H */

@@ -2,10 +2,10 @@
 /* HTTP/1: start lines, recognised and read, and the header lines that weft wants. */
 #include "http1.h"
 
-#define METHOD_MAX 32        /* the longest registered one is UPDATEREDIRECTREF, 17 */
+#define METHOD_MAX 32 /* the longest registered one is UPDATEREDIRECTREF, 17 */
 #define LINE_DETECT_MAX (16 * 1024)
-#define PREFIX_CERTAIN 32    /* a known method and so much of a path can't be anything else */
-#define STATUS_LINE_MIN 13   /* HTTP/1.1 200 and what ends the number */
+#define PREFIX_CERTAIN 32  /* a known method and so much of a path can't be anything else */
+#define STATUS_LINE_MIN 13 /* HTTP/1.1 200 and what ends the number */
 
 /* What the header block says, while it is read. */
 struct head {
@@ -21,14 +21,16 @@ struct request_line {
 	size_t version;            /* index of "HTTP/1.x", whole with LINE_YES */
 };
 
-static const uint8_t token_char[256] = { /* RFC 9110, 5.6.2 */
-	['0' ... '9'] = 1, ['a' ... 'z'] = 1, ['A' ... 'Z'] = 1, ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1,
-	['\''] = 1, ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1, ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1, ['~'] = 1,
+static const uint8_t token_char[256] = {
+	/* RFC 9110, 5.6.2 */
+	['0' ... '9'] = 1, ['a' ... 'z'] = 1, ['A' ... 'Z'] = 1, ['!'] = 1, ['#'] = 1, ['$'] = 1,
+	['%'] = 1,         ['&'] = 1,         ['\''] = 1,        ['*'] = 1, ['+'] = 1, ['-'] = 1,
+	['.'] = 1,         ['^'] = 1,         ['_'] = 1,         ['`'] = 1, ['|'] = 1, ['~'] = 1,
 };
 
 static const struct slice known_methods[] = {
-	{ "GET", 3 }, { "POST", 4 }, { "PUT", 3 }, { "HEAD", 4 }, { "DELETE", 6 }, { "PATCH", 5 }, { "OPTIONS", 7 },
-	{ "TRACE", 5 }, { "CONNECT", 7 }, { "QUERY", 5 },
+	{ "GET", 3 },   { "POST", 4 },    { "PUT", 3 },   { "HEAD", 4 },    { "DELETE", 6 },
+	{ "PATCH", 5 }, { "OPTIONS", 7 }, { "TRACE", 5 }, { "CONNECT", 7 }, { "QUERY", 5 },
 };
 
 static bool is_digit(uint8_t c)
@@ -114,7 +116,8 @@ enum line http1__start_line(enum proto_dir dir, const uint8_t *p, size_t len, bo
 		return status_line__parse(p, len, &status);
 	enum line is = request_line__parse(p, len, &r);
 
-	if (cut && is == LINE_MORE && r.target_end >= PREFIX_CERTAIN && request_line__certain(p, &r))
+	if (cut && is == LINE_MORE && r.target_end >= PREFIX_CERTAIN &&
+	    request_line__certain(p, &r))
 		return LINE_YES;
 	return is;
 }
@@ -230,7 +233,8 @@ static void take_tracestate(struct head *head, struct slice v)
 		*have = keep(head->m, v);
 		return;
 	}
-	*have = arena__printf(&head->m->keep, SLICE_FMT "," SLICE_FMT, SLICE_ARG(*have), SLICE_ARG(v));
+	*have = arena__printf(&head->m->keep, SLICE_FMT "," SLICE_FMT, SLICE_ARG(*have),
+			      SLICE_ARG(v));
 	if (!have->n)
 		head->m->truncated = true;
 }
@@ -239,7 +243,7 @@ static void take_header(struct head *head, struct slice name, struct slice value
 {
 	struct http1_message *h = head->h;
 
-	/* Only names of these lengths are of interest, and most headers of a request have others. */
+	/* Only names of these lengths are of interest; most headers have others. */
 	switch (name.n) {
 	case 14:
 		if (slice__ieq(name, SLICE("content-length")))
@@ -291,15 +295,16 @@ static void take_header(struct head *head, struct slice name, struct slice value
 }
 
 /*
- * The header lines in [p, end). Lines that are no headers are passed over; so is, where the block was cut, a line whose end
- * wasn't seen, or of which the next line might have been a part.
+ * The header lines in [p, end). Lines that are no headers are passed over; so is, where the block
+ * was cut, a line whose end wasn't seen, or of which the next line might have been a part.
  */
 static void take_headers(struct head *head, const uint8_t *p, const uint8_t *end, bool cut)
 {
 	const uint8_t *nl;
 
 	while (p < end && (nl = memchr(p, '\n', (size_t)(end - p)))) {
-		while (nl + 1 < end && (nl[1] == ' ' || nl[1] == '\t')) { /* obsolete line folding */
+		while (nl + 1 < end &&
+		       (nl[1] == ' ' || nl[1] == '\t')) { /* obsolete line folding */
 			const uint8_t *next = memchr(nl + 1, '\n', (size_t)(end - nl - 1));
 
 			if (!next)
@@ -326,7 +331,10 @@ static struct slice keep_version(struct message *m, const uint8_t *p)
 	return message__keep(m, slice__from(p + 5, 3));
 }
 
-/* The rest of the start line from p is nothing but its end. Returns what follows it; NULL: it is not. */
+/*
+ * The rest of the start line from p is nothing but its end. Returns what follows it; NULL: it is
+ * not.
+ */
 static const uint8_t *line_end(const uint8_t *p, const uint8_t *end)
 {
 	while (p < end && (*p == ' ' || *p == '\r'))
@@ -334,7 +342,10 @@ static const uint8_t *line_end(const uint8_t *p, const uint8_t *end)
 	return p < end && *p == '\n' ? p + 1 : NULL;
 }
 
-/* Credentials in an absolute target can't be told from a host while the authority's end is not seen. */
+/*
+ * Credentials in an absolute target can't be told from a host while the authority's end is not
+ * seen.
+ */
 static bool ends_in_authority(const uint8_t *p, const struct request_line *r)
 {
 	struct slice t = slice__from(p + r->target, r->target_end - r->target);
@@ -346,7 +357,8 @@ static bool ends_in_authority(const uint8_t *p, const struct request_line *r)
 	       !memchr(colon + 3, '/', t.n - (size_t)(colon + 3 - t.p));
 }
 
-bool http1__read_request(struct message *m, const uint8_t *p, size_t size, bool cut, struct http1_framing *f)
+bool http1__read_request(struct message *m, const uint8_t *p, size_t size, bool cut,
+			 struct http1_framing *f)
 {
 	struct http1_message *h = m->data;
 	struct head head = { .h = h, .m = m, .f = f, .request = true };
@@ -374,7 +386,8 @@ bool http1__read_request(struct message *m, const uint8_t *p, size_t size, bool 
 	return !f->bad && !(f->coded && !f->chunked);
 }
 
-bool http1__read_response(struct message *m, const uint8_t *p, size_t size, bool cut, struct http1_framing *f)
+bool http1__read_response(struct message *m, const uint8_t *p, size_t size, bool cut,
+			  struct http1_framing *f)
 {
 	struct http1_message *h = m->data;
 	struct head head = { .h = h, .m = m, .f = f };

@@ -53,7 +53,9 @@ struct pg_op *pg_ops__push(struct pg_state *st, enum pg_op_kind kind)
 	st->n++;
 	struct pg_op *op = pg_ops__at(st, st->n - 1);
 
-	*op = (struct pg_op){ .key = ++st->next_key, .kind = (uint8_t)kind, .turn = st->turn, .lost = st->suspect };
+	*op = (struct pg_op){
+		.key = ++st->next_key, .kind = (uint8_t)kind, .turn = st->turn, .lost = st->suspect
+	};
 	return op;
 }
 
@@ -78,7 +80,8 @@ bool pg_op__is_exchange(const struct pg_op *op)
 /* ReadyForQuery answers it. */
 static bool is_answered_by_ready(const struct pg_op *op)
 {
-	return op->kind == PG_OP_STARTUP || op->kind == PG_OP_QUERY || op->kind == PG_OP_FUNCTION || op->kind == PG_OP_SYNC;
+	return op->kind == PG_OP_STARTUP || op->kind == PG_OP_QUERY || op->kind == PG_OP_FUNCTION ||
+	       op->kind == PG_OP_SYNC;
 }
 
 unsigned pg_ops__groups(struct pg_state *st)
@@ -117,11 +120,12 @@ bool pg__string(const uint8_t *p, size_t n, size_t *at, struct slice *s)
 	return nul;
 }
 
-static ssize_t postgres__parse(void *state, enum proto_dir dir, const struct proto_in *in, struct message *m,
-			       enum message_state *what)
+static ssize_t postgres__parse(void *state, enum proto_dir dir, const struct proto_in *in,
+			       struct message *m, enum message_state *what)
 {
 	*what = MESSAGE_PARTIAL;
-	return dir == PROTO_REQ ? pg_request__parse(state, in, m, what) : pg_response__parse(state, in, m, what);
+	return dir == PROTO_REQ ? pg_request__parse(state, in, m, what)
+				: pg_response__parse(state, in, m, what);
 }
 
 /* ---- lost bytes ---- */
@@ -248,7 +252,8 @@ static ssize_t resync_response(struct pg_state *st, const struct proto_in *in, s
 	return at;
 }
 
-static ssize_t postgres__resync(void *state, enum proto_dir dir, const struct proto_in *in, struct message *m)
+static ssize_t postgres__resync(void *state, enum proto_dir dir, const struct proto_in *in,
+				struct message *m)
 {
 	return dir == PROTO_REQ ? resync_request(state, in, m) : resync_response(state, in, m);
 }
@@ -269,8 +274,9 @@ static void describe_answer(const struct pg_message *r, struct facts_db *db)
 	db->error = !r->has_code || r->code[0] != '0' || r->code[1] > '1';
 }
 
-static bool postgres__describe(const void *state, struct message *const *reqs, struct message *const *resps, size_t n,
-			       unsigned flags, struct arena *scratch, struct facts *out)
+static bool postgres__describe(const void *state, struct message *const *reqs,
+			       struct message *const *resps, size_t n, unsigned flags,
+			       struct arena *scratch, struct facts *out)
 {
 	const struct pg_state *st = state;
 	const struct pg_message *q = reqs[0]->data, *r = resps[0] ? resps[0]->data : NULL;
@@ -279,7 +285,8 @@ static bool postgres__describe(const void *state, struct message *const *reqs, s
 	(void)n;
 	if ((flags & EXCHANGE_NO_REQUEST) || (r && r->skipped))
 		return false;
-	if (q->kind == PG_OP_NONE || ((q->kind == PG_OP_STARTUP || q->kind == PG_OP_PREPARE) && !error))
+	if (q->kind == PG_OP_NONE ||
+	    ((q->kind == PG_OP_STARTUP || q->kind == PG_OP_PREPARE) && !error))
 		return false;
 	*out = (struct facts){
 		.area = FACTS_DB,
@@ -312,7 +319,7 @@ static void postgres__init(void *state, bool mid)
 {
 	struct pg_state *st = state;
 
-	st->started = mid;
+	st->started = st->joined = mid;
 }
 
 const struct protocol protocol_postgres = {

@@ -90,13 +90,13 @@ enum pg_fate { PG_FATE_OPEN, PG_FATE_SKIPPED, PG_FATE_UNKNOWN };
 
 struct pg_op {
 	uint64_t key;
-	uint8_t kind;   /* enum pg_op_kind */
-	uint8_t fate;   /* enum pg_fate: other than OPEN it ends without bytes */
-	bool hidden;    /* others may hide behind it up to its Sync: it ends with ReadyForQuery */
-	bool lost;      /* which answer is its own is not certain: ends as usual, but without status */
-	bool cut;       /* the beginning of its answer was lost */
-	bool bound;     /* Parse or Bind belongs to it: their answers come first */
-	uint16_t acks;  /* answers that Parse, Bind, Describe and Close before it will have */
+	uint8_t kind; /* enum pg_op_kind */
+	uint8_t fate; /* enum pg_fate: other than OPEN it ends without bytes */
+	bool hidden;  /* others may hide behind it up to its Sync: it ends with ReadyForQuery */
+	bool lost;  /* which answer is its own is not certain: ends as usual, but without status */
+	bool cut;   /* the beginning of its answer was lost */
+	bool bound; /* Parse or Bind belongs to it: their answers come first */
+	uint16_t acks; /* answers that Parse, Bind, Describe and Close before it will have */
 	uint32_t turn;
 };
 
@@ -111,11 +111,12 @@ struct pg_state {
 	bool idle;         /* the last thing the responder said was ReadyForQuery */
 	bool hidden;       /* requests were lost before what comes next */
 	bool gap;          /* requests of this Sync group were lost */
-	bool suspect;      /* how many Syncs are outstanding is not certain */
-	bool pipelined;    /* was seen to send on before ReadyForQuery */
-	uint32_t turn;     /* of the requester; grows with each, not always by one */
+	bool joined;    /* in mid-connection, and nothing has shown yet that it was at rest then */
+	bool suspect;   /* how many Syncs are outstanding is not certain */
+	bool pipelined; /* was seen to send on before ReadyForQuery */
+	uint32_t turn;  /* of the requester; grows with each, not always by one */
 	uint64_t next_key;
-	struct pg_op *ops;    /* ring */
+	struct pg_op *ops; /* ring */
 	unsigned first, n, cap;
 	struct pg_text *text; /* of the Parse or Bind under way */
 	uint16_t acks;
@@ -123,14 +124,14 @@ struct pg_state {
 };
 
 struct pg_message {
-	enum pg_op_kind kind;   /* request */
-	bool begun;          /* something of it was seen */
-	bool bound;          /* request: Parse or Bind is among it */
-	bool acked;          /* response: an answer to Parse or Bind came */
+	enum pg_op_kind kind; /* request */
+	bool begun;           /* something of it was seen */
+	bool bound;           /* request: Parse or Bind is among it */
+	bool acked;           /* response: an answer to Parse or Bind came */
 	bool error, skipped, unknown;
-	bool rows_lost;      /* bytes were lost in it: rows can't be counted */
+	bool rows_lost; /* bytes were lost in it: rows can't be counted */
 	bool rows_known;
-	int64_t rows_seen;   /* DataRows since the last completion */
+	int64_t rows_seen; /* DataRows since the last completion */
 	unsigned completions;
 	unsigned acks;
 	int64_t rows;
@@ -171,8 +172,10 @@ static inline bool pg__enough(const struct proto_in *in, size_t total, size_t wa
 }
 
 /* As parse() of struct protocol. */
-ssize_t pg_request__parse(struct pg_state *st, const struct proto_in *in, struct message *m, enum message_state *what);
-ssize_t pg_response__parse(struct pg_state *st, const struct proto_in *in, struct message *m, enum message_state *what);
+ssize_t pg_request__parse(struct pg_state *st, const struct proto_in *in, struct message *m,
+			  enum message_state *what);
+ssize_t pg_response__parse(struct pg_state *st, const struct proto_in *in, struct message *m,
+			   enum message_state *what);
 /* The requester begins a turn: where order was lost, and the responder is at rest, all from before is over. */
 void pg_request__begin_turn(struct pg_state *st);
 

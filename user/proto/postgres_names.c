@@ -113,7 +113,10 @@ void pg_names__put(struct pg_names *t, struct slice name, struct pg_text *text)
 		return;
 	e = &t->names[t->n++];
 	*e = (struct pg_name){
-		.text = pg_text__ref(text), .hash = hash_of(name), .used = ++t->tick, .n = (uint8_t)name.n,
+		.text = pg_text__ref(text),
+		.hash = hash_of(name),
+		.used = ++t->tick,
+		.n = (uint8_t)name.n,
 	};
 	if (name.n)
 		memcpy(e->name, name.p, name.n);

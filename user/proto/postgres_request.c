@@ -31,6 +31,8 @@ static enum message_state push(struct pg_state *st, struct message *m, enum pg_o
 	op->acks = st->acks;
 	st->acks = 0;
 	op->bound = pg__of(m)->bound;
+	/* Others may have been sent before weft came and wait in front of it; simple queries are not sent like that. */
+	op->lost |= st->joined && (kind == PG_OP_EXECUTE || kind == PG_OP_PREPARE);
 	if (st->hidden && kind == PG_OP_EXECUTE) {
 		/* What it began with is the first of those that were lost; if that was not seen, nothing is certain. */
 		op->hidden = true;
@@ -45,7 +47,8 @@ static enum message_state push(struct pg_state *st, struct message *m, enum pg_o
 /* SQL that changes which prepared statements there are. (That PREPARE makes them is of no use: their text is not ours.) */
 static void watch_statements(struct pg_state *st, struct slice sql)
 {
-	static const struct slice words[] = { SLICE("DEALLOCATE"), SLICE("PREPARE"), SLICE("DISCARD") };
+	static const struct slice words[] = { SLICE("DEALLOCATE"), SLICE("PREPARE"),
+					      SLICE("DISCARD") };
 	struct slice word[3] = { { "", 0 } };
 	size_t i = 0;
 
@@ -69,7 +72,8 @@ static void watch_statements(struct pg_state *st, struct slice sql)
 		pg_names__remove(&st->statements, name);
 }
 
-static enum message_state on_query(struct pg_state *st, const struct proto_in *in, size_t total, struct message *m)
+static enum message_state on_query(struct pg_state *st, const struct proto_in *in, size_t total,
+				   struct message *m)
 {
 	size_t n = in->len < total ? in->len : total, at = 5;
 	struct slice text;
@@ -85,7 +89,8 @@ static enum message_state on_query(struct pg_state *st, const struct proto_in *i
 	return push(st, m, PG_OP_QUERY);
 }
 
-static void on_parse(struct pg_state *st, const struct proto_in *in, size_t total, struct message *m)
+static void on_parse(struct pg_state *st, const struct proto_in *in, size_t total,
+		     struct message *m)
 {
 	size_t n = in->len < total ? in->len : total, at = 5;
 	struct slice name, text;
@@ -122,14 +127,16 @@ static void on_bind(struct pg_state *st, const struct proto_in *in, size_t total
 }
 
 /* Describe: its answer is counted. */
-static void on_describe(struct pg_state *st, const struct proto_in *in, size_t total, struct message *m)
+static void on_describe(struct pg_state *st, const struct proto_in *in, size_t total,
+			struct message *m)
 {
 	size_t n = in->len < total ? in->len : total, at = 6;
 	struct slice name;
 
 	if (!pg__of(m)->begun) {
 		bool whole = pg__string(in->data, n, &at, &name);
-		struct pg_names *names = n > 5 && in->data[5] == 'S' ? &st->statements : &st->portals;
+		struct pg_names *names = n > 5 && in->data[5] == 'S' ? &st->statements
+								     : &st->portals;
 
 		set_text(st, whole ? pg_text__ref(pg_names__get(names, name)) : NULL);
 	}
@@ -137,7 +144,8 @@ static void on_describe(struct pg_state *st, const struct proto_in *in, size_t t
 	st->acks++;
 }
 
-static enum message_state on_execute(struct pg_state *st, const struct proto_in *in, size_t total, struct message *m)
+static enum message_state on_execute(struct pg_state *st, const struct proto_in *in, size_t total,
+				     struct message *m)
 {
 	size_t n = in->len < total ? in->len : total, at = 5;
 	struct slice portal;
@@ -150,7 +158,8 @@ static enum message_state on_execute(struct pg_state *st, const struct proto_in 
 	return push(st, m, PG_OP_EXECUTE);
 }
 
-static enum message_state on_close(struct pg_state *st, const struct proto_in *in, size_t total, struct message *m)
+static enum message_state on_close(struct pg_state *st, const struct proto_in *in, size_t total,
+				   struct message *m)
 {
 	size_t n = in->len < total ? in->len : total, at = 6;
 	struct slice name;
@@ -210,7 +219,8 @@ static bool is_replication(struct slice value)
 }
 
 /* Messages without a type byte: they come before everything else. */
-static ssize_t parse_startup(struct pg_state *st, const struct proto_in *in, struct message *m, enum message_state *what)
+static ssize_t parse_startup(struct pg_state *st, const struct proto_in *in, struct message *m,
+			     enum message_state *what)
 {
 	struct slice key, value, user = { "", 0 };
 	size_t at = 8;
@@ -236,7 +246,8 @@ static ssize_t parse_startup(struct pg_state *st, const struct proto_in *in, str
 		return 0;
 	}
 	st->started = true;
-	while (at < len && pg__string(in->data, in->len < len ? in->len : len, &at, &key) && key.n) {
+	while (at < len && pg__string(in->data, in->len < len ? in->len : len, &at, &key) &&
+	       key.n) {
 		if (!pg__string(in->data, in->len < len ? in->len : len, &at, &value))
 			break;
 		if (slice__eq(key, SLICE("replication")) && is_replication(value))
@@ -255,6 +266,8 @@ static ssize_t parse_startup(struct pg_state *st, const struct proto_in *in, str
 void pg_request__begin_turn(struct pg_state *st)
 {
 	st->turn++;
+	if (st->idle)
+		st->joined = false;
 	if (st->suspect && st->idle) {
 		pg_ops__settle(st, st->turn);
 		st->suspect = st->hidden = st->gap = st->failed = st->foreign = st->copy_in = false;
@@ -265,16 +278,12 @@ static size_t request_wants(uint8_t type)
 {
 	switch (type) {
 	case 'Q':
-	case 'P':
-		return 5 + NAMES_WANTED + PG_TEXT_MAX;
-	case 'B':
-		return 5 + NAMES_WANTED;
+	case 'P': return 5 + NAMES_WANTED + PG_TEXT_MAX;
+	case 'B': return 5 + NAMES_WANTED;
 	case 'D':
 	case 'C':
-	case 'E':
-		return SIZE_MAX;
-	default:
-		return 5;
+	case 'E': return SIZE_MAX;
+	default: return 5;
 	}
 }
 
@@ -282,12 +291,13 @@ static size_t request_wants(uint8_t type)
 static bool has_names(const struct proto_in *in, size_t total)
 {
 	size_t n = in->len < total ? in->len : total, at = 5;
-	struct slice s;
+	struct slice portal, statement;
 
-	return pg__string(in->data, n, &at, &s) && pg__string(in->data, n, &at, &s);
+	return pg__string(in->data, n, &at, &portal) && pg__string(in->data, n, &at, &statement);
 }
 
-ssize_t pg_request__parse(struct pg_state *st, const struct proto_in *in, struct message *m, enum message_state *what)
+ssize_t pg_request__parse(struct pg_state *st, const struct proto_in *in, struct message *m,
+			  enum message_state *what)
 {
 	uint8_t type = in->data[0];
 	size_t total;

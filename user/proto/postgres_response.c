@@ -54,7 +54,8 @@ static void keep_tag(struct pg_message *r, const uint8_t *p, size_t n)
 	r->rows_seen = 0;
 	if (!slice__starts(tag, select))
 		return;
-	for (size_t i = select.n; i < tag.n && tag.p[i] >= '0' && tag.p[i] <= '9' && rows < INT64_MAX / 20; i++)
+	for (size_t i = select.n;
+	     i < tag.n && tag.p[i] >= '0' && tag.p[i] <= '9' && rows < INT64_MAX / 20; i++)
 		rows = rows * 10 + (tag.p[i] - '0');
 	if (rows && !seen)
 		return;
@@ -71,7 +72,8 @@ static void keep_suspended(struct pg_message *r)
 	r->rows_seen = 0;
 }
 
-static ssize_t on_ready(struct pg_state *st, size_t total, struct message *m, enum message_state *what)
+static ssize_t on_ready(struct pg_state *st, size_t total, struct message *m,
+			enum message_state *what)
 {
 	const struct pg_op *op;
 
@@ -106,7 +108,8 @@ static ssize_t on_ready(struct pg_state *st, size_t total, struct message *m, en
 	return (ssize_t)total;
 }
 
-static enum message_state on_error(struct pg_state *st, const uint8_t *p, size_t n, struct message *m)
+static enum message_state on_error(struct pg_state *st, const uint8_t *p, size_t n,
+				   struct message *m)
 {
 	const struct pg_op *op = pg_ops__at(st, 0);
 	enum message_state what = MESSAGE_PARTIAL;
@@ -123,7 +126,8 @@ static enum message_state on_error(struct pg_state *st, const uint8_t *p, size_t
 }
 
 /* CommandComplete, EmptyQueryResponse, PortalSuspended */
-static enum message_state on_completion(struct pg_state *st, const uint8_t *p, size_t n, struct message *m)
+static enum message_state on_completion(struct pg_state *st, const uint8_t *p, size_t n,
+					struct message *m)
 {
 	const struct pg_op *op = pg_ops__at(st, 0);
 	enum message_state what = MESSAGE_PARTIAL;
@@ -162,7 +166,8 @@ static enum message_state on_ack(struct pg_state *st, struct message *m)
 
 	pg__of(m)->acked = true;
 	pg__of(m)->acks++;
-	if (op->kind == PG_OP_PREPARE && pg__of(m)->acks >= op->acks && !pg_ops__is(st, 1, PG_OP_SYNC))
+	if (op->kind == PG_OP_PREPARE && pg__of(m)->acks >= op->acks &&
+	    !pg_ops__is(st, 1, PG_OP_SYNC))
 		finish(st, m, &what);
 	return what;
 }
@@ -172,20 +177,18 @@ static bool is_foreign(const struct pg_op *op, uint8_t type, const struct pg_mes
 {
 	switch (op->kind) {
 	case PG_OP_QUERY:
-	case PG_OP_FUNCTION:
-		return strchr("123ts", type);
+	case PG_OP_FUNCTION: return strchr("123ts", type);
 	case PG_OP_EXECUTE:
 	case PG_OP_PREPARE:
-		return op->bound && !op->hidden && !op->cut && !r->acked && strchr("TDCnIsGHV", type);
-	case PG_OP_STARTUP:
-		return strchr("123tsTDCnIGHV", type);
-	default:
-		return false;
+		return op->bound && !op->hidden && !op->cut && !r->acked &&
+		       strchr("TDCnIsGHV", type);
+	case PG_OP_STARTUP: return strchr("123tsTDCnIGHV", type);
+	default: return false;
 	}
 }
 
-static ssize_t dispatch_response(struct pg_state *st, const struct proto_in *in, size_t total, struct message *m,
-				 enum message_state *what)
+static ssize_t dispatch_response(struct pg_state *st, const struct proto_in *in, size_t total,
+				 struct message *m, enum message_state *what)
 {
 	size_t n = in->len < total ? in->len : total;
 	uint8_t type = in->data[0];
@@ -223,12 +226,14 @@ static size_t response_wants(uint8_t type)
 	return type == 'E' ? FIELDS_WANTED : type == 'C' || type == 'Z' ? SIZE_MAX : 5;
 }
 
-ssize_t pg_response__parse(struct pg_state *st, const struct proto_in *in, struct message *m, enum message_state *what)
+ssize_t pg_response__parse(struct pg_state *st, const struct proto_in *in, struct message *m,
+			   enum message_state *what)
 {
 	uint8_t type = in->data[0];
 	size_t total;
 
-	while (pg_ops__is(st, 0, PG_OP_COPY_END) || (pg_ops__at(st, 0) && pg_ops__at(st, 0)->fate && !pg_op__is_exchange(pg_ops__at(st, 0))))
+	while (pg_ops__is(st, 0, PG_OP_COPY_END) || (pg_ops__at(st, 0) && pg_ops__at(st, 0)->fate &&
+						     !pg_op__is_exchange(pg_ops__at(st, 0))))
 		pg_ops__pop(st);
 	if (pg_ops__at(st, 0) && pg_ops__at(st, 0)->fate) {
 		finish(st, m, what);

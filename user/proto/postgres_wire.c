@@ -18,8 +18,8 @@ struct body {
 };
 
 struct wire_type {
-	uint32_t min, max;                 /* of the length field; max 0: no such message */
-	enum shape (*check)(struct body b); /* NULL: its length is all there is to check */
+	uint32_t min, max;                   /* of the length field; max 0: no such message */
+	enum shape (*check)(struct body b);  /* NULL: its length is all there is to check */
 	enum shape (*begins)(struct body b); /* what its first bytes tell, or NULL */
 };
 
@@ -43,6 +43,15 @@ static ssize_t take_string(struct body *b)
 	n = nul - b->p;
 	take(b, (size_t)n + 1);
 	return n;
+}
+
+static bool take_strings(struct body *b, unsigned n)
+{
+	while (n--) {
+		if (take_string(b) < 0)
+			return false;
+	}
+	return true;
 }
 
 static bool take_u16(struct body *b, unsigned *v)
@@ -107,7 +116,7 @@ static enum shape sql_begins(struct body b)
 		i++;
 	if (i == n)
 		return SHAPE_WEAK;
-	if (!is_letter(b.p[i]) && !memchr("(-/;", b.p[i], 4))
+	if (!is_letter(b.p[i]) && b.p[i] != '(' && b.p[i] != '-' && b.p[i] != '/' && b.p[i] != ';')
 		return SHAPE_WEAK;
 	return n >= 8 ? SHAPE_STRONG : SHAPE_WEAK;
 }
@@ -129,7 +138,8 @@ static enum shape check_parse(struct body b)
 {
 	unsigned n;
 
-	if (take_string(&b) < 0 || sql_begins(b) == SHAPE_BAD || take_string(&b) < 0 || !take_u16(&b, &n))
+	if (take_string(&b) < 0 || sql_begins(b) == SHAPE_BAD || take_string(&b) < 0 ||
+	    !take_u16(&b, &n))
 		return SHAPE_BAD;
 	return b.n == n * 4 ? SHAPE_STRONG : SHAPE_BAD;
 }
@@ -143,8 +153,8 @@ static enum shape check_bind(struct body b)
 {
 	unsigned n;
 
-	if (take_string(&b) < 0 || take_string(&b) < 0 || !take_formats(&b) || !take_u16(&b, &n) ||
-	    !take_values(&b, n) || !take_formats(&b))
+	if (!take_strings(&b, 2) || !take_formats(&b) || !take_u16(&b, &n) || !take_values(&b, n) ||
+	    !take_formats(&b))
 		return SHAPE_BAD;
 	return b.n ? SHAPE_BAD : SHAPE_STRONG;
 }
@@ -168,8 +178,9 @@ static enum shape check_target(struct body b)
 static enum shape check_tag(struct body b)
 {
 	static const char *const tags[] = {
-		"SELECT", "INSERT", "UPDATE", "DELETE", "BEGIN", "COMMIT",  "ROLLBACK", "SET",   "CREATE", "DROP",
-		"COPY",   "MERGE",  "FETCH",  "ALTER",  "SHOW",  "TRUNCATE", "PREPARE", "CLOSE", "DECLARE",
+		"SELECT", "INSERT",   "UPDATE",  "DELETE", "BEGIN",   "COMMIT", "ROLLBACK",
+		"SET",    "CREATE",   "DROP",    "COPY",   "MERGE",   "FETCH",  "ALTER",
+		"SHOW",   "TRUNCATE", "PREPARE", "CLOSE",  "DECLARE",
 	};
 	struct body text = b;
 	ssize_t n = take_string(&b);
@@ -185,7 +196,8 @@ static enum shape check_tag(struct body b)
 	for (size_t i = 0; i < sizeof(tags) / sizeof(*tags); i++) {
 		size_t len = strlen(tags[i]);
 
-		if ((size_t)n >= len && !memcmp(text.p, tags[i], len) && (text.p[len] == ' ' || !text.p[len]))
+		if ((size_t)n >= len && !memcmp(text.p, tags[i], len) &&
+		    (text.p[len] == ' ' || !text.p[len]))
 			return SHAPE_STRONG;
 	}
 	return SHAPE_WEAK;
@@ -235,12 +247,12 @@ static enum shape check_parameters(struct body b)
 
 static enum shape check_ready(struct body b)
 {
-	return memchr("ITE", b.p[0], 3) ? SHAPE_STRONG : SHAPE_BAD;
+	return b.p[0] == 'I' || b.p[0] == 'T' || b.p[0] == 'E' ? SHAPE_STRONG : SHAPE_BAD;
 }
 
 static enum shape check_setting(struct body b)
 {
-	return take_string(&b) > 0 && take_string(&b) >= 0 && !b.n ? SHAPE_WEAK : SHAPE_BAD;
+	return b.p[0] && take_strings(&b, 2) && !b.n ? SHAPE_WEAK : SHAPE_BAD;
 }
 
 static enum shape check_copy(struct body b)
@@ -376,7 +388,7 @@ static enum detect_result judge_startup(const uint8_t *p, size_t n)
 	if (len < 8 || len > 10000)
 		return DETECT_NO;
 	if (p[n > 4 ? 4 : 0] == 0x04) {
-		if (memcmp(p + 4, known, n - 4 < 3 ? n - 4 : 3))
+		if (memcmp(p + 4, known, n - 4 < 3 ? n - 4 : 3) != 0)
 			return DETECT_NO;
 		if (n < 8)
 			return DETECT_MORE;
@@ -398,7 +410,10 @@ static enum detect_result judge_startup(const uint8_t *p, size_t n)
 
 static int rank(enum detect_result r)
 {
-	return r == DETECT_NO ? 0 : r == DETECT_MORE ? 1 : r == DETECT_MAYBE_REQ || r == DETECT_MAYBE_RESP ? 2 : 3;
+	return r == DETECT_NO                                    ? 0
+	       : r == DETECT_MORE                                ? 1
+	       : r == DETECT_MAYBE_REQ || r == DETECT_MAYBE_RESP ? 2
+								 : 3;
 }
 
 enum detect_result pg_wire__detect(const uint8_t *p, size_t n)
@@ -438,7 +453,8 @@ ssize_t pg_wire__find_end(enum proto_dir dir, const uint8_t *p, size_t n)
 	for (size_t i = n > FIND_WINDOW ? n - FIND_WINDOW : 0; i + 5 <= n; i++) {
 		uint8_t last = 0;
 
-		if (p[i] && strchr(first, p[i]) && is_run(dir, p + i, n - i, &last) && strchr(end, last))
+		if (p[i] && strchr(first, p[i]) && is_run(dir, p + i, n - i, &last) &&
+		    strchr(end, last))
 			return (ssize_t)i;
 	}
 	return -1;

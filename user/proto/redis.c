@@ -2,15 +2,17 @@
 /*
  * Redis: RESP2 and RESP3.
  *
- * What leaves this file of a command is its name, the subcommand of container commands, and the number of arguments:
- * `SET ? ?`, `CONFIG GET ?`, `MGET ? ? ? ? ? ? ? ? ...`. The conventions would keep keys (`HMSET myhash field1 ? field2 ?`);
- * keys are where people put session ids and mail addresses, so they go too, and with them all knowledge of which
- * argument of which command is a key.
+ * What leaves this file of a command is its name, the subcommand of container commands, and the
+ * number of arguments: `SET ? ?`, `CONFIG GET ?`, `MGET ? ? ? ? ? ? ? ? ...`. The conventions
+ * would keep keys (`HMSET myhash field1 ? field2 ?`); keys are where people put session ids and
+ * mail addresses, so they go too, and with them all knowledge of which argument of which command
+ * is a key.
  *
- * Commands that arrive in one write are one exchange, named PIPELINE, or MULTI where they are a transaction. A transaction
- * whose commands are sent one by one is an exchange a command.
+ * Commands that arrive in one write are one exchange, named PIPELINE, or MULTI where they are a
+ * transaction. A transaction whose commands are sent one by one is an exchange a command.
  *
- * What can't be followed: which of several outstanding replies was lost. The engine gives them up; see resync().
+ * What can't be followed: which of several outstanding replies was lost. The engine gives them
+ * up; see resync().
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,13 +36,18 @@ static bool digits_so_far(const uint8_t *p, size_t n)
 	return n <= 20;
 }
 
-/* Commands that are words one also meets as data, in lower case: the first field of a hash may be called "type". */
+/*
+ * Commands that are words one also meets as data, in lower case: the first field of a hash may be
+ * called "type".
+ */
 static bool is_everyday_word(struct slice s)
 {
-	static const char words[] =
-		" acl append auth client cluster command config copy debug digest dump echo exists failover function hello "
-		"info keys latency memory message migrate module monitor move object persist ping publish rename reset "
-		"restore role save scan script select sort sync time touch type wait watch ";
+	static const char
+		words[] = " acl append auth client cluster command config copy debug digest dump "
+			  "echo exists failover function hello info keys latency memory message "
+			  "migrate module monitor move object persist ping publish rename reset "
+			  "restore role save scan script select sort sync time touch type wait "
+			  "watch ";
 	char word[16];
 
 	if (s.n + 3 > sizeof(word))
@@ -52,7 +59,8 @@ static bool is_everyday_word(struct slice s)
 }
 
 /*
- * "subscribe" begins both a request and, in RESP2, the confirmation, whose third element is a number. `p`: behind the word.
+ * "subscribe" begins both a request and, in RESP2, the confirmation, whose third element is a
+ * number. `p`: behind the word.
  */
 static enum detect_result request_or_confirmation(const uint8_t *p, size_t n)
 {
@@ -82,7 +90,10 @@ static enum detect_result by_word(int64_t count, struct slice word, const uint8_
 	for (size_t i = 0; i < sizeof(confirmations) / sizeof(confirmations[0]); i++)
 		if (count == 3 && slice__eq(word, slice__cstr(confirmations[i])))
 			return request_or_confirmation(behind, n);
-	/* Unknown words may be renamed commands; that they are a list that was asked for is likelier. */
+	/*
+	 * Unknown words may be renamed commands; that they are a list that was asked for is
+	 * likelier.
+	 */
 	if (!redis__is_command(word))
 		return DETECT_MAYBE_RESP;
 	return is_everyday_word(word) ? DETECT_MAYBE_REQ : DETECT_REQ;
@@ -117,12 +128,15 @@ static enum detect_result detect_array(const uint8_t *p, size_t n)
 		return DETECT_MAYBE_RESP;
 	if (n < (size_t)size + 2)
 		return DETECT_MORE;
-	if (memcmp(p + size, "\r\n", 2))
+	if (memcmp(p + size, "\r\n", 2) != 0)
 		return DETECT_NO;
 	return by_word(count, slice__from(p, (size_t)size), p + size + 2, n - (size_t)size - 2);
 }
 
-/* A line of words whose first is a command. HTTP has a method of the same name, and says so at the line's end. */
+/*
+ * A line of words whose first is a command. HTTP has a method of the same name, and says so at
+ * the line's end.
+ */
 static enum detect_result detect_inline(const uint8_t *p, size_t n)
 {
 	size_t word = 0, end;
@@ -223,8 +237,8 @@ static bool boundary(enum proto_dir dir, const struct proto_in *in)
 }
 
 /*
- * A value may hold anything, complete replies too. So only the beginning of a turn is trusted, and what was outstanding before
- * it is forgotten here as the engine does.
+ * A value may hold anything, complete replies too. So only the beginning of a turn is trusted,
+ * and what was outstanding before it is forgotten here as the engine does.
  */
 static ssize_t redis_resync(void *state, enum proto_dir dir, const struct proto_in *in,
 			    struct message *m)
@@ -268,7 +282,10 @@ static size_t put_operation(char *out, const struct redis_command *c)
 	return (size_t)c->name_n + 1 + c->sub_n;
 }
 
-/* The operation that all of them are, case ignored; empty if there is none. `out`: OPERATION_MAX bytes. */
+/*
+ * The operation that all of them are, case ignored; empty if there is none. `out`: OPERATION_MAX
+ * bytes.
+ */
 static struct slice common_operation(struct message *const *reqs, size_t n, char *out)
 {
 	struct slice common = { out, 0 };
@@ -324,10 +341,8 @@ static size_t put_query(char *out, const struct redis_command *c)
 		out[n++] = ' ';
 		out[n++] = '?';
 	}
-	if (args > SHOWN_ARGUMENTS) {
-		memcpy(out + n, " ...", 4);
-		n += 4;
-	}
+	for (const char *dots = " ..."; args > SHOWN_ARGUMENTS && *dots; dots++)
+		out[n++] = *dots;
 	return n;
 }
 
@@ -349,9 +364,10 @@ static void describe_query(struct message *const *reqs, size_t n, struct arena *
 			db->query_truncated = true;
 			break;
 		}
-		memcpy(text + len, "; ", 2);
-		memcpy(text + len + 2, one, k);
-		len += 2 + k;
+		text[len++] = ';';
+		text[len++] = ' ';
+		memcpy(text + len, one, k);
+		len += k;
 	}
 	db->query = arena__copy(scratch, slice__from(text, len));
 	db->query_lang = FACTS_QUERY_REDACTED;
@@ -427,8 +443,9 @@ const struct protocol protocol_redis = {
 	.message_size = sizeof(union redis_message),
 	.buffer_cap = 64 * 1024,
 	/*
-	 * Both directions want every call's bytes, since a value not captured is known by its length only if that was
-	 * captured; but of a turn no more than pipelines of common size need, so that a value of a gigabyte stays cheap.
+	 * Both directions want every call's bytes, since a value not captured is known by its
+	 * length only if that was captured; but of a turn no more than pipelines of common size
+	 * need, so that a value of a gigabyte stays cheap.
 	 */
 	.capture = {
 		[PROTO_REQ] = { .call_cap = 4096, .turn_cap = 64 * 1024 },

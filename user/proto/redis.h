@@ -2,11 +2,13 @@
 /*
  * Private to redis.c (the protocol), redis_request.c (commands) and redis_reply.c (replies).
  *
- * Responses carry no key: the n-th reply answers the n-th command. What breaks that rule is known from the command only
- * (SUBSCRIBE is answered once a channel, CLIENT REPLY OFF silences what follows, pushed messages are no reply at all), so
- * the state keeps a short record of what is outstanding: runs of equal expectations, oldest first. It also knows of common
- * commands what they are answered with. A reply that can't be the answer shows that the two have lost step (joined in the
- * middle of a pipeline, a loss nobody saw): that is taken as broken rather than given to the wrong command.
+ * Responses carry no key: the n-th reply answers the n-th command. What breaks that rule is known
+ * from the command only (SUBSCRIBE is answered once a channel, CLIENT REPLY OFF silences what
+ * follows, pushed messages are no reply at all), so the state keeps a short record of what is
+ * outstanding: runs of equal expectations, oldest first. It also knows of common commands what
+ * they are answered with. A reply that can't be the answer shows that the two have lost step
+ * (joined in the middle of a pipeline, a loss nobody saw): that is taken as broken rather than
+ * given to the wrong command.
  */
 #ifndef WEFT_REDIS_H
 #define WEFT_REDIS_H
@@ -36,8 +38,8 @@ struct redis_run {
 	enum redis_expect kind;
 	uint32_t n; /* commands; 1 for kinds that have an arg */
 	int64_t arg;
-	const char *
-		types; /* of reply that may come, NULL any: a reply that does not fit is somebody else's */
+	/* Of the reply that may come, NULL any: one that does not fit is somebody else's. */
+	const char *types;
 };
 
 /* A command that is being read. */
@@ -63,7 +65,7 @@ struct redis_reply_walk {
 	bool word_seen;      /* the first element passed: `word` is empty if it was none */
 	char word[16];       /* of an aggregate that may be a push */
 	bool ok, queued;     /* the reply is +OK, +QUEUED */
-	int64_t last_number; /* of the elements of the reply itself: how many subscriptions remain */
+	int64_t last_number; /* among its elements: how many subscriptions remain */
 	struct redis_frame frame[REDIS_DEPTH_MAX];
 };
 
@@ -107,8 +109,8 @@ union redis_message {
 };
 
 /*
- * A line that ends with CR LF within `max` bytes. Returns its length with the line end, 0: more bytes are needed, -1: it is
- * longer.
+ * A line that ends with CR LF within `max` bytes. Returns its length with the line end, 0: more
+ * bytes are needed, -1: it is longer.
  */
 ssize_t redis__line(const uint8_t *data, size_t len, size_t max);
 /* The decimal number in data[0..n): at most 18 digits, a sign. False: it is none. */

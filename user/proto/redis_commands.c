@@ -317,8 +317,8 @@ static const struct {
 };
 
 /*
- * What common commands answer with, by the type that a reply begins with; errors and +QUEUED besides. In ASCII order.
- * Only those whose answers are the same whatever their arguments.
+ * What common commands answer with, by the type that a reply begins with; errors and +QUEUED
+ * besides. In ASCII order. Only those whose answers are the same whatever their arguments.
  */
 static const struct answer {
 	const char *name, *types;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The words of Redis: command names, and the subcommands of container commands. Data for redis.c. */
+/*
+ * The words of Redis: command names, and the subcommands of container commands. Data for redis.c.
+ */
 #ifndef WEFT_REDIS_COMMANDS_H
 #define WEFT_REDIS_COMMANDS_H
 
@@ -19,8 +21,8 @@ bool redis__is_container(struct slice name);
 bool redis__is_subcommand(struct slice name, struct slice sub);
 
 /*
- * The types of reply that `name` is answered with, as the characters that begin them; errors and +QUEUED come besides.
- * NULL: any. Static text, equal pointers for equal types of one name.
+ * The types of reply that `name` is answered with, as the characters that begin them; errors and
+ * +QUEUED come besides. NULL: any. Static text, equal pointers for equal types of one name.
  */
 const char *redis__reply_types(struct slice name);
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Replies, RESP2 and RESP3. Of a reply matters where it ends, whether it is an error, and whether it is a reply at all: servers
- * also push messages. Values are skipped; an element is a line, or a length and that many bytes, or opens an aggregate.
+ * Replies, RESP2 and RESP3. Of a reply matters where it ends, whether it is an error, and whether
+ * it is a reply at all: servers also push messages. Values are skipped; an element is a line, or
+ * a length and that many bytes, or opens an aggregate.
  */
 #include "redis.h"
 
@@ -20,7 +21,7 @@ struct redis_run *redis__oldest(struct redis_state *st)
 
 void redis__answered(struct redis_state *st)
 {
-	if (!st->n_runs || --st->runs[st->first_run].n)
+	if (!st->runs || !st->n_runs || --st->runs[st->first_run].n)
 		return;
 	st->n_runs--;
 	st->first_run = st->n_runs ? st->first_run + 1 : 0;
@@ -47,7 +48,10 @@ static enum word_kind word_kind(const char *word)
 	return WORD_NONE;
 }
 
-/* An aggregate that a server that speaks to subscribers may send: RESP3 says so by its type, RESP2 by its shape. */
+/*
+ * An aggregate that a server that speaks to subscribers may send: RESP3 says so by its type,
+ * RESP2 by its shape.
+ */
 static bool may_be_push(const struct redis_state *st)
 {
 	const struct redis_reply_walk *w = &st->reply;
@@ -212,7 +216,10 @@ static ssize_t open_aggregate(struct redis_state *st, uint8_t type, const uint8_
 	return 0;
 }
 
-/* Strings with a length. Returns the bytes of line and string, which may lie beyond `len`; 0: more are needed. */
+/*
+ * Strings with a length. Returns the bytes of line and string, which may lie beyond `len`; 0:
+ * more are needed.
+ */
 static ssize_t bulk(struct redis_state *st, struct message *m, const uint8_t *data, size_t len,
 		    size_t line, bool *done)
 {
@@ -357,7 +364,10 @@ ssize_t redis__parse_reply(struct redis_state *st, const struct proto_in *in, st
 			return finish(st, m, what) ? (ssize_t)pos : PARSE_BAD;
 	}
 	cut_error(st, m, in, pos);
-	/* A reply that can't be followed ends with its turn; what may be a push must be known to be none. */
+	/*
+	 * A reply that can't be followed ends with its turn; what may be a push must be known to
+	 * be none.
+	 */
 	m->fills_turn = (st->reply.top_seen || r->error) && st->reply.top != '>' &&
 			(!may_be_push(st) ||
 			 (st->reply.word_seen && word_kind(st->reply.word) == WORD_NONE));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Commands, as a client sends them: arrays of bulk strings, or inline (a line of words, for people with a terminal).
- * Only the name and, of container commands, the subcommand are kept. Arguments are counted and skipped.
+ * Commands, as a client sends them: arrays of bulk strings, or inline (a line of words, for
+ * people with a terminal). Only the name and, of container commands, the subcommand are kept.
+ * Arguments are counted and skipped.
  */
 #include <stdlib.h>
 
@@ -57,9 +58,9 @@ static bool named(const struct redis_command *c, const char *name)
 /* Room for one more run behind the last. */
 static bool reserve_run(struct redis_state *st)
 {
-	if (st->first_run + st->n_runs < st->room_runs)
+	if (st->runs && st->first_run + st->n_runs < st->room_runs)
 		return true;
-	if (st->first_run > st->room_runs / 2) {
+	if (st->runs && st->first_run > st->room_runs / 2) {
 		memmove(st->runs, st->runs + st->first_run, st->n_runs * sizeof(*st->runs));
 		st->first_run = 0;
 		return true;
@@ -95,7 +96,10 @@ void redis__expect(struct redis_state *st, enum redis_expect kind, int64_t arg, 
 	};
 }
 
-/* Words that may be shown: letters first, no blanks. Anything else in the place of a command is data gone astray. */
+/*
+ * Words that may be shown: letters first, no blanks. Anything else in the place of a command is
+ * data gone astray.
+ */
 static bool presentable(const uint8_t *p, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -196,7 +200,10 @@ static enum redis_expect expectation(const struct redis_command *c, int64_t *arg
 		{ "PSYNC", EXPECT_SYNC },
 	};
 
-	/* Without channels UNSUBSCRIBE is answered at least once; the other answers are taken for pushes. */
+	/*
+	 * Without channels UNSUBSCRIBE is answered at least once; the other answers are taken for
+	 * pushes.
+	 */
 	*arg = c->argc ? c->argc : 1;
 	for (size_t i = 0; i < sizeof(special) / sizeof(special[0]); i++) {
 		if (!named(c, special[i].name))
@@ -235,7 +242,10 @@ static void finish(struct redis_state *st, struct message *m, struct redis_comma
 		redis__expect(st, kind, arg, redis__reply_types(redis__name(c)));
 }
 
-/* The words of an inline command as the server splits them (sdssplitargs): "..." and '...' hold blanks. */
+/*
+ * The words of an inline command as the server splits them (sdssplitargs): "..." and '...' hold
+ * blanks.
+ */
 static void inline_words(struct redis_command *c, const uint8_t *p, size_t n)
 {
 	uint32_t index = 0;
@@ -305,7 +315,10 @@ static ssize_t array_head(struct redis_state *st, const struct proto_in *in,
 	return n;
 }
 
-/* "$N\r\n" and what it announces. Returns the bytes of both, which may lie beyond `len`; 0: more are needed. */
+/*
+ * "$N\r\n" and what it announces. Returns the bytes of both, which may lie beyond `len`; 0: more
+ * are needed.
+ */
 static ssize_t argument(struct redis_state *st, const uint8_t *data, size_t len,
 			struct redis_command *c)
 {
@@ -323,7 +336,7 @@ static ssize_t argument(struct redis_state *st, const uint8_t *data, size_t len,
 	if (w->index < wanted(c, w->index) && (size_t)size <= room_for(w->index)) {
 		if (len - (size_t)n < (size_t)size + 2)
 			return 0;
-		if (memcmp(data + n + size, "\r\n", 2))
+		if (memcmp(data + n + size, "\r\n", 2) != 0)
 			return PARSE_BAD;
 		keep_argument(c, w->index, data + n, (size_t)size);
 	}

@@ -50,17 +50,18 @@ static struct slice target(const struct facts_db *db, struct slice collection, s
 		return (struct slice){ "", 0 };
 	if (ends->is_unix || !ends->server_port)
 		return arena__printf(a, "%s", ends->server_addr);
-	return arena__printf(a, strchr(ends->server_addr, ':') ? "[%s]:%d" : "%s:%d", ends->server_addr,
-			     ends->server_port);
+	return arena__printf(a, strchr(ends->server_addr, ':') ? "[%s]:%d" : "%s:%d",
+			     ends->server_addr, ends->server_port);
 }
 
-static struct slice span_name(const struct facts_db *db, struct slice summary, struct slice operation,
-			      struct slice to, struct arena *a)
+static struct slice span_name(const struct facts_db *db, struct slice summary,
+			      struct slice operation, struct slice to, struct arena *a)
 {
 	if (summary.n)
 		return summary;
 	if (operation.n && to.n)
-		return arena__printf(a, SLICE_FMT " " SLICE_FMT, SLICE_ARG(operation), SLICE_ARG(to));
+		return arena__printf(a, SLICE_FMT " " SLICE_FMT, SLICE_ARG(operation),
+				     SLICE_ARG(to));
 	return first_of(first_of(operation, to), slice__cstr(db->system));
 }
 
@@ -83,9 +84,9 @@ static void set_outcome(struct span *s, const struct facts *f)
 	if (db->error || f->failure) {
 		s->status = SPAN_ERROR;
 		span__set_str(s, "error.type",
-			      db->error && db->status_code.n ? db->status_code :
-			      f->failure		     ? slice__cstr(f->failure) :
-							       SLICE("_OTHER"));
+			      db->error && db->status_code.n ? db->status_code
+			      : f->failure                   ? slice__cstr(f->failure)
+							     : SLICE("_OTHER"));
 	}
 	if (db->batch_size >= 2)
 		span__set_int(s, "db.operation.batch.size", db->batch_size);
@@ -133,7 +134,8 @@ static struct slice set_text(struct span *s, const char *key, struct slice text)
 	return a ? a->s : (struct slice){ "", 0 };
 }
 
-void span__from_db(struct span *s, const struct facts *f, const struct span_ends *ends, const struct span_options *o)
+void span__from_db(struct span *s, const struct facts *f, const struct span_ends *ends,
+		   const struct span_options *o)
 {
 	const struct facts_db *db = &f->db;
 	struct slice summary = db->summary, operation = db->operation, collection, ns;
@@ -150,7 +152,8 @@ void span__from_db(struct span *s, const struct facts *f, const struct span_ends
 	operation = set_text(s, "db.operation.name", operation);
 	collection = set_text(s, "db.collection.name", db->collection);
 	summary = set_text(s, "db.query.summary", summary);
-	s->name = span_name(db, summary, operation, target(db, collection, ns, ends, &s->arena), &s->arena);
+	s->name = span_name(db, summary, operation, target(db, collection, ns, ends, &s->arena),
+			    &s->arena);
 	set_query(s, db, o);
 	set_outcome(s, f);
 	if (s->kind == SPAN_SERVER)

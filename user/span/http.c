@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * HTTP spans (semantic conventions 1.44, "HTTP spans", stable). Nothing that is opt-in there is set, but for what makes a span
- * checkable against the other end's log: network.local.* on client spans, client.port on server spans.
+ * HTTP spans (semantic conventions 1.44, "HTTP spans", stable). Nothing that is opt-in there is
+ * set, but for what makes a span checkable against the other end's log: network.local.* on client
+ * spans, client.port on server spans.
  *
- * error.type is the status code as text where the status is the error; else what failed below HTTP, in protocols' words
- * (facts.failure): connection_closed, incomplete_response.
+ * error.type is the status code as text where the status is the error; else what failed below HTTP,
+ * in protocols' words (facts.failure): connection_closed, incomplete_response.
  */
 #include <stdio.h>
 
@@ -12,19 +13,25 @@
 
 /* http.request.method: all others are _OTHER. */
 static const struct slice known_methods[] = {
-	{ "GET", 3 }, { "POST", 4 }, { "PUT", 3 }, { "DELETE", 6 }, { "HEAD", 4 }, { "PATCH", 5 }, { "OPTIONS", 7 },
-	{ "CONNECT", 7 }, { "TRACE", 5 }, { "QUERY", 5 },
+	{ "GET", 3 },   { "POST", 4 },    { "PUT", 3 },     { "DELETE", 6 }, { "HEAD", 4 },
+	{ "PATCH", 5 }, { "OPTIONS", 7 }, { "CONNECT", 7 }, { "TRACE", 5 },  { "QUERY", 5 },
 };
 
 /* A request target, taken apart (RFC 9112, 3.2). */
 struct target {
 	enum { ORIGIN, ABSOLUTE, AUTHORITY, ASTERISK } form;
-	struct slice url;               /* ABSOLUTE: all of it, user info included; empty if its host can't be told */
-	struct slice scheme, authority; /* ABSOLUTE; AUTHORITY has only the latter. Authority is without user info */
-	struct slice path, query;       /* query: behind '?', without a fragment */
+	struct slice
+		url; /* ABSOLUTE: all of it, user info included; empty if its host can't be told */
+	struct slice scheme,
+		/* ABSOLUTE; AUTHORITY has only the latter. Authority is without user info */
+		authority;
+	struct slice path, query; /* query: behind '?', without a fragment */
 };
 
-/* What doesn't fit into an attribute need not be looked at. One more character, so that it is cut between characters. */
+/*
+ * What doesn't fit into an attribute need not be looked at. One more character, so that it is cut
+ * between characters.
+ */
 #define PART_MAX (SPAN_VALUE_MAX + 4)
 #define AUTHORITY_MAX 1024
 
@@ -133,7 +140,10 @@ static int port_number(struct slice s)
 	return port <= 65535 ? port : 0;
 }
 
-/* host, host:port, [address], [address]:port. What holds other characters than a host's is no host: these are anybody's words. */
+/*
+ * host, host:port, [address], [address]:port. What holds other characters than a host's is no host:
+ * these are anybody's words.
+ */
 static struct end end__parse(struct slice s)
 {
 	const struct end none = { { "", 0 }, 0 };
@@ -154,12 +164,16 @@ static struct end end__parse(struct slice s)
 		if (!is_alnum(e.host.p[i]) && !memchr("-._~%:", e.host.p[i], 6))
 			return none;
 	e.port = port_number(from(rest, 1));
-	if (rest.n && (rest.p[0] != ':' || (rest.n > 1 && !e.port))) /* "host:" has no port (RFC 3986, 3.2.3) */
+	if (rest.n && (rest.p[0] != ':' ||
+		       (rest.n > 1 && !e.port))) /* "host:" has no port (RFC 3986, 3.2.3) */
 		return none;
 	return e;
 }
 
-/* A forwarded address: as above, or an IPv6 address without brackets. "unknown" and made-up names in place of one are none. */
+/*
+ * A forwarded address: as above, or an IPv6 address without brackets. "unknown" and made-up names
+ * in place of one are none.
+ */
 static struct end hop__parse(struct slice s)
 {
 	s = trim(s);
@@ -167,7 +181,8 @@ static struct end hop__parse(struct slice s)
 
 	if (slice__ieq(s, SLICE("unknown")) || (s.n && s.p[0] == '_'))
 		return (struct end){ { "", 0 }, 0 };
-	if (s.n && s.p[0] != '[' && first.n < s.n && upto(from(s, first.n + 1), ':').n < s.n - first.n - 1) {
+	if (s.n && s.p[0] != '[' && first.n < s.n &&
+	    upto(from(s, first.n + 1), ':').n < s.n - first.n - 1) {
 		for (size_t i = 0; i < s.n; i++)
 			if (!is_alnum(s.p[i]) && s.p[i] != ':' && s.p[i] != '.' && s.p[i] != '%')
 				return (struct end){ { "", 0 }, 0 };
@@ -176,7 +191,10 @@ static struct end hop__parse(struct slice s)
 	return end__parse(s);
 }
 
-/* Bytes of the Forwarded header's next token or quoted string, up to one of = ; , that is not quoted. */
+/*
+ * Bytes of the Forwarded header's next token or quoted string, up to one of = ; , that is not
+ * quoted.
+ */
 static size_t forwarded_item(struct slice s)
 {
 	bool quoted = false;
@@ -193,7 +211,10 @@ static size_t forwarded_item(struct slice s)
 	return i;
 }
 
-/* Parameter `name` of the first element of a Forwarded header (RFC 7239): that of the proxy nearest to the client. */
+/*
+ * Parameter `name` of the first element of a Forwarded header (RFC 7239): that of the proxy nearest
+ * to the client.
+ */
 static struct slice forwarded_param(struct slice rest, struct slice name)
 {
 	while (rest.n) {
@@ -248,7 +269,8 @@ static struct slice client_scheme(const struct facts_http *h, const struct targe
 }
 
 /* The first usable of these, with the scheme's port if it has none; else the socket's end. */
-static struct end server_end(const struct slice *said, size_t n, struct slice scheme, const struct span_ends *ends)
+static struct end server_end(const struct slice *said, size_t n, struct slice scheme,
+			     const struct span_ends *ends)
 {
 	for (size_t i = 0; i < n; i++) {
 		struct end e = end__parse(said[i]);
@@ -286,33 +308,42 @@ static void set_scheme(struct span *s, struct slice scheme)
 	char small[32];
 
 	for (size_t i = 0; i < scheme.n; i++)
-		small[i] = (char)(scheme.p[i] >= 'A' && scheme.p[i] <= 'Z' ? scheme.p[i] | 0x20 : scheme.p[i]);
+		small[i] = (char)(scheme.p[i] >= 'A' && scheme.p[i] <= 'Z' ? scheme.p[i] | 0x20
+									   : scheme.p[i]);
 	span__set_str(s, "url.scheme", slice__from(small, scheme.n));
 }
 
 /* The URL that was asked for (RFC 9112, 3.3), credentials redacted. */
-static void set_full_url(struct span *s, const struct facts_http *h, const struct target *t, const struct end *server)
+static void set_full_url(struct span *s, const struct facts_http *h, const struct target *t,
+			 const struct end *server)
 {
 	struct slice scheme = t->form == ABSOLUTE ? t->scheme : own_scheme(h);
 	struct slice path = t->form == ORIGIN || t->form == ABSOLUTE ? t->path : SLICE("");
 	struct slice query = url__redact_query(t->query, &s->arena);
 	bool brackets = memchr(server->host.p, ':', server->host.n);
-	bool slash = path.n && path.p[0] != '/'; /* no request target at all, but a server may take it as one */
+	bool slash = path.n &&
+		     path.p[0] !=
+			     '/'; /* no request target at all, but a server may take it as one */
 	char url[PART_MAX + 1], port[8] = "";
-	bool is_path = server->host.n && server->host.p[0] == '/'; /* a Unix socket: there is no such authority */
+	bool is_path = server->host.n &&
+		       server->host.p[0] == '/'; /* a Unix socket: there is no such authority */
 
 	if (t->url.n) {
 		span__set_str(s, "url.full", url__redact(t->url, &s->arena));
 		return;
 	}
-	if (server->port && server->port != default_port(scheme))
+	if (server->port && (server->port != default_port(scheme) || t->form == AUTHORITY))
 		snprintf(port, sizeof(port), ":%d", server->port);
-	int n = snprintf(url, sizeof(url), SLICE_FMT "://%s" SLICE_FMT "%s%s%s" SLICE_FMT "%s" SLICE_FMT, SLICE_ARG(scheme),
-			 brackets ? "[" : "", is_path ? 0 : (int)server->host.n, server->host.p, brackets ? "]" : "", port,
-			 slash ? "/" : "", SLICE_ARG(path), query.n ? "?" : "", SLICE_ARG(query));
+	int n = snprintf(url, sizeof(url),
+			 SLICE_FMT "://%s" SLICE_FMT "%s%s%s" SLICE_FMT "%s" SLICE_FMT,
+			 SLICE_ARG(scheme), brackets ? "[" : "", is_path ? 0 : (int)server->host.n,
+			 server->host.p, brackets ? "]" : "", port, slash ? "/" : "",
+			 SLICE_ARG(path), query.n ? "?" : "", SLICE_ARG(query));
 
 	if (n > 0)
-		span__set_str(s, "url.full", slice__from(url, (size_t)n < sizeof(url) ? (size_t)n : sizeof(url) - 1));
+		span__set_str(s, "url.full",
+			      slice__from(url,
+					  (size_t)n < sizeof(url) ? (size_t)n : sizeof(url) - 1));
 }
 
 /* ---- the span ---- */
@@ -331,7 +362,10 @@ static void set_method(struct span *s, const struct facts_http *h)
 	span__set_str(s, "http.request.method_original", h->method);
 }
 
-/* Which status codes are errors depends on whose span it is: a server does right to refuse what it should not do. */
+/*
+ * Which status codes are errors depends on whose span it is: a server does right to refuse what it
+ * should not do.
+ */
 static void set_outcome(struct span *s, const struct facts *f)
 {
 	int status = f->http.status;
@@ -369,7 +403,10 @@ static void set_server_span(struct span *s, const struct facts_http *h, const st
 			    const struct span_ends *ends)
 {
 	const struct slice said[] = {
-		forwarded_param(h->forwarded, SLICE("host")), upto(h->x_forwarded_host, ','), t->authority, h->host,
+		forwarded_param(h->forwarded, SLICE("host")),
+		upto(h->x_forwarded_host, ','),
+		t->authority,
+		h->host,
 	};
 	struct slice scheme = client_scheme(h, t);
 
@@ -383,7 +420,8 @@ static void set_server_span(struct span *s, const struct facts_http *h, const st
 	span__set_str(s, "user_agent.original", h->user_agent);
 }
 
-void span__from_http(struct span *s, const struct facts *f, const struct span_ends *ends, const struct span_options *o)
+void span__from_http(struct span *s, const struct facts *f, const struct span_ends *ends,
+		     const struct span_options *o)
 {
 	const struct facts_http *h = &f->http;
 	struct target t = target__parse(h);

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Spans, resources and traces as data: made, filled, counted, freed. On the path of every span: nothing here is searched twice. */
+/*
+ * Spans, resources and traces as data: made, filled, counted, freed. On the path of every span:
+ * nothing here is searched twice.
+ */
 #include "span.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "../lib/utf8.h"
 
 /* All strings of one span. */
 #define SPAN_ARENA_MAX (64 * 1024)
@@ -14,7 +20,7 @@ struct span *span__new(void)
 
 	if (!s)
 		return NULL;
-	/* The attributes and links in use are those that are counted: no need to clear all of them. */
+	/* Attributes and links count as far as n_attrs and n_links say: no need to clear them. */
 	memset(s, 0, offsetof(struct span, attrs));
 	s->n_links = 0;
 	memset(&s->resource, 0, sizeof(*s) - offsetof(struct span, resource));
@@ -48,39 +54,17 @@ static bool is_ascii(const char *p, size_t n)
 	return !(bits & 0x8080808080808080ull);
 }
 
-static bool is_tail(unsigned char c)
-{
-	return (c & 0xc0) == 0x80;
-}
-
-/* Bytes of the well-formed character at p (Unicode 15, table 3-7); 0: it is none. */
-static size_t character(const unsigned char *p, size_t n)
-{
-	if (p[0] < 0x80)
-		return 1;
-	if (p[0] < 0xc2 || p[0] > 0xf4 || n < 2 || !is_tail(p[1]))
-		return 0;
-	if (p[0] < 0xe0)
-		return 2;
-	/* No overlong forms, no surrogates, nothing beyond U+10FFFF. */
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-	    (p[0] == 0xf4 && p[1] > 0x8f))
-		return 0;
-	if (n < 3 || !is_tail(p[2]))
-		return 0;
-	if (p[0] < 0xf0)
-		return 3;
-	return n >= 4 && is_tail(p[3]) ? 4 : 0;
-}
-
-/* Write v as valid UTF-8 into out, at most `cap` bytes; bytes that are in no character become U+FFFD. Returns the length. */
+/*
+ * Write v as valid UTF-8 into out, at most `cap` bytes; bytes that are in no character become
+ * U+FFFD. Returns the length.
+ */
 static size_t clean(struct slice v, char *out, size_t cap)
 {
-	const unsigned char *p = (const unsigned char *)v.p;
+	const uint8_t *p = (const uint8_t *)v.p;
 	size_t n = 0;
 
 	for (size_t i = 0; i < v.n;) {
-		size_t len = character(p + i, v.n - i);
+		size_t len = utf8__len(p + i, v.n - i);
 		const char *from = len ? v.p + i : "\xef\xbf\xbd";
 		size_t take = len ? len : 3;
 
@@ -289,7 +273,8 @@ const char *resource__service(const struct resource *r)
 
 struct resource *resource__ref(const struct resource *r)
 {
-	struct resource *own_ref = (struct resource *)r; /* the count is not part of what is const */
+	struct resource *own_ref = (struct resource *)
+		r; /* the count is not part of what is const */
 
 	if (own_ref)
 		__atomic_fetch_add(&own_ref->refs, 1, __ATOMIC_RELAXED);

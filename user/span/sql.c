@@ -29,7 +29,8 @@ static bool is_digit(char c)
 
 static bool is_word_start(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (unsigned char)c >= 0x80;
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+	       (unsigned char)c >= 0x80;
 }
 
 static bool is_word(char c)
@@ -134,7 +135,8 @@ static bool skip_blank(struct sql_lexer *l)
 			l->p = line_end(l->p, l->end);
 		else if (c == '/' && next == '*')
 			l->p = block_comment_end(l->p, l->end);
-		else if (c == '#' && !is_path_operator(l) && !(is_word_start(next) && name_expected(l)))
+		else if (c == '#' && !is_path_operator(l) &&
+			 !(is_word_start(next) && name_expected(l)))
 			l->p = line_end(l->p, l->end);
 		else
 			break;
@@ -186,7 +188,8 @@ static const char *number_end(const char *p, const char *end)
 		if (is_word(*p) || *p == '.') {
 			bool exponent = !hex && (*p == 'e' || *p == 'E');
 
-			if (exponent && end - p > 2 && (p[1] == '+' || p[1] == '-') && is_digit(p[2]))
+			if (exponent && end - p > 2 && (p[1] == '+' || p[1] == '-') &&
+			    is_digit(p[2]))
 				p++;
 		} else {
 			break;
@@ -249,7 +252,8 @@ static enum sql_kind lex_word(struct sql_lexer *l)
 		l->p = string_end(l, p + 1, n == 1 && (*from == 'e' || *from == 'E'));
 		return SQL_LITERAL;
 	}
-	if (n == 1 && (*from == 'u' || *from == 'U') && l->end - p >= 2 && p[0] == '&' && p[1] == '\'') {
+	if (n == 1 && (*from == 'u' || *from == 'U') && l->end - p >= 2 && p[0] == '&' &&
+	    p[1] == '\'') {
 		l->p = string_end(l, p + 2, false);
 		return SQL_LITERAL;
 	}
@@ -276,7 +280,8 @@ static enum sql_kind lex_bracket(struct sql_lexer *l, bool spaced)
 	const char *p = l->p + 1;
 	bool behind_operand = !spaced && !operand_next(l);
 
-	if (!behind_operand && !sql_token__is(l->prev, "ARRAY") && p < l->end && is_word_start(*p)) {
+	if (!behind_operand && !sql_token__is(l->prev, "ARRAY") && p < l->end &&
+	    is_word_start(*p)) {
 		while (p < l->end && (is_word(*p) || *p == ' ' || *p == '-' || *p == '.'))
 			p++;
 		if (p < l->end && *p == ']') {
@@ -363,7 +368,8 @@ struct sql_token sql_lexer__next(struct sql_lexer *l)
 	t.text = slice__from(from, (size_t)(l->p - from));
 	/* PASSWORD = "x" and PASSWORD("x") */
 	l->secret = secret_next(l) && (sql_token__is_op(t, '=') || sql_token__is_op(t, '('));
-	l->identified = (l->identified || sql_token__is(t, "IDENTIFIED")) && !sql_token__is_op(t, ';');
+	l->identified = (l->identified || sql_token__is(t, "IDENTIFIED")) &&
+			!sql_token__is_op(t, ';');
 	l->prev_is = sql_token__is(l->prev, "IS");
 	l->prev = t;
 	return t;
@@ -395,13 +401,13 @@ static void put(struct out *o, struct slice s, bool space)
  */
 struct redactor {
 	struct out out;
-	bool after_in;       /* the last token was IN */
-	bool in_list;        /* inside IN ( with nothing but values so far */
+	bool after_in; /* the last token was IN */
+	bool in_list;  /* inside IN ( with nothing but values so far */
 	unsigned in_values;
-	size_t in_start;     /* where its first value was written */
-	bool comma;          /* a comma is held back */
+	size_t in_start; /* where its first value was written */
+	bool comma;      /* a comma is held back */
 	enum { VALUES_NO, VALUES_WORD, VALUES_ROW, VALUES_BETWEEN, VALUES_SKIP } values;
-	unsigned depth;      /* of brackets within the row */
+	unsigned depth; /* of brackets within the row */
 };
 
 static bool is_value(struct sql_token t)
@@ -442,8 +448,7 @@ static bool redact_values(struct redactor *r, struct sql_token t)
 	bool open = sql_token__is_op(t, '('), close = sql_token__is_op(t, ')');
 
 	switch (r->values) {
-	case VALUES_NO:
-		break;
+	case VALUES_NO: break;
 	case VALUES_WORD:
 		r->depth = 1;
 		r->values = open ? VALUES_ROW : VALUES_NO;

@@ -33,52 +33,54 @@ static const struct {
 	const char *word;
 	enum verb verb;
 } verbs[] = {
-	{ "SELECT", VERB_SELECT },      { "WITH", VERB_WITH },       { "INSERT", VERB_INSERT },
-	{ "REPLACE", VERB_INSERT },     { "UPDATE", VERB_UPDATE },   { "DELETE", VERB_DELETE },
-	{ "MERGE", VERB_MERGE },        { "CREATE", VERB_DDL },      { "DROP", VERB_DDL },
-	{ "ALTER", VERB_DDL },          { "TRUNCATE", VERB_DDL },    { "REINDEX", VERB_DDL },
-	{ "REFRESH", VERB_DDL },        { "LOCK", VERB_DDL },        { "CALL", VERB_NAMED },
-	{ "EXECUTE", VERB_NAMED },      { "EXEC", VERB_NAMED },      { "TABLE", VERB_NAMED },
-	{ "COPY", VERB_NAMED },         { "VACUUM", VERB_NAMED },    { "ANALYZE", VERB_NAMED },
-	{ "CLUSTER", VERB_NAMED },      { "DESCRIBE", VERB_NAMED },  { "EXPLAIN", VERB_PREFIX },
-	{ "PREPARE", VERB_PREFIX },     { "DECLARE", VERB_PREFIX },  { "START", VERB_START },
-	{ "BEGIN", VERB_BARE },         { "COMMIT", VERB_BARE },     { "ROLLBACK", VERB_BARE },
-	{ "END", VERB_BARE },           { "ABORT", VERB_BARE },      { "SAVEPOINT", VERB_BARE },
-	{ "RELEASE", VERB_BARE },       { "SET", VERB_BARE },        { "RESET", VERB_BARE },
-	{ "SHOW", VERB_BARE },          { "USE", VERB_BARE },        { "LISTEN", VERB_BARE },
-	{ "UNLISTEN", VERB_BARE },      { "NOTIFY", VERB_BARE },     { "FETCH", VERB_BARE },
-	{ "MOVE", VERB_BARE },          { "CLOSE", VERB_BARE },      { "DEALLOCATE", VERB_BARE },
-	{ "DISCARD", VERB_BARE },       { "GRANT", VERB_BARE },      { "REVOKE", VERB_BARE },
-	{ "COMMENT", VERB_BARE },       { "CHECKPOINT", VERB_BARE }, { "DO", VERB_BARE },
-	{ "VALUES", VERB_BARE },        { "PRAGMA", VERB_BARE },     { "ATTACH", VERB_BARE },
-	{ "DETACH", VERB_BARE },        { "LOAD", VERB_BARE },       { "KILL", VERB_BARE },
-	{ "FLUSH", VERB_BARE },         { "OPTIMIZE", VERB_BARE },   { "UNLOCK", VERB_BARE },
-	{ "SECURITY", VERB_BARE },      { "IMPORT", VERB_BARE },     { "REASSIGN", VERB_BARE },
+	{ "SELECT", VERB_SELECT },  { "WITH", VERB_WITH },       { "INSERT", VERB_INSERT },
+	{ "REPLACE", VERB_INSERT }, { "UPDATE", VERB_UPDATE },   { "DELETE", VERB_DELETE },
+	{ "MERGE", VERB_MERGE },    { "CREATE", VERB_DDL },      { "DROP", VERB_DDL },
+	{ "ALTER", VERB_DDL },      { "TRUNCATE", VERB_DDL },    { "REINDEX", VERB_DDL },
+	{ "REFRESH", VERB_DDL },    { "LOCK", VERB_DDL },        { "CALL", VERB_NAMED },
+	{ "EXECUTE", VERB_NAMED },  { "EXEC", VERB_NAMED },      { "TABLE", VERB_NAMED },
+	{ "COPY", VERB_NAMED },     { "VACUUM", VERB_NAMED },    { "ANALYZE", VERB_NAMED },
+	{ "CLUSTER", VERB_NAMED },  { "DESCRIBE", VERB_NAMED },  { "EXPLAIN", VERB_PREFIX },
+	{ "PREPARE", VERB_PREFIX }, { "DECLARE", VERB_PREFIX },  { "START", VERB_START },
+	{ "BEGIN", VERB_BARE },     { "COMMIT", VERB_BARE },     { "ROLLBACK", VERB_BARE },
+	{ "END", VERB_BARE },       { "ABORT", VERB_BARE },      { "SAVEPOINT", VERB_BARE },
+	{ "RELEASE", VERB_BARE },   { "SET", VERB_BARE },        { "RESET", VERB_BARE },
+	{ "SHOW", VERB_BARE },      { "USE", VERB_BARE },        { "LISTEN", VERB_BARE },
+	{ "UNLISTEN", VERB_BARE },  { "NOTIFY", VERB_BARE },     { "FETCH", VERB_BARE },
+	{ "MOVE", VERB_BARE },      { "CLOSE", VERB_BARE },      { "DEALLOCATE", VERB_BARE },
+	{ "DISCARD", VERB_BARE },   { "GRANT", VERB_BARE },      { "REVOKE", VERB_BARE },
+	{ "COMMENT", VERB_BARE },   { "CHECKPOINT", VERB_BARE }, { "DO", VERB_BARE },
+	{ "VALUES", VERB_BARE },    { "PRAGMA", VERB_BARE },     { "ATTACH", VERB_BARE },
+	{ "DETACH", VERB_BARE },    { "LOAD", VERB_BARE },       { "KILL", VERB_BARE },
+	{ "FLUSH", VERB_BARE },     { "OPTIMIZE", VERB_BARE },   { "UNLOCK", VERB_BARE },
+	{ "SECURITY", VERB_BARE },  { "IMPORT", VERB_BARE },     { "REASSIGN", VERB_BARE },
 };
 
 /* NULL-terminated word lists */
 static const char *const object_kinds[] = {
-	"TABLE",     "INDEX",     "VIEW",      "SEQUENCE",     "SCHEMA",     "DATABASE",   "USER",
-	"ROLE",      "FUNCTION",  "PROCEDURE", "TRIGGER",      "TYPE",       "EXTENSION",  "DOMAIN",
-	"POLICY",    "RULE",      "AGGREGATE", "PUBLICATION",  "SERVER",     "TABLESPACE", "LANGUAGE",
-	"COLLATION", "STATISTICS", "EVENT",    "SUBSCRIPTION", "SYSTEM",     NULL,
+	"TABLE",     "INDEX",      "VIEW",      "SEQUENCE",     "SCHEMA", "DATABASE",   "USER",
+	"ROLE",      "FUNCTION",   "PROCEDURE", "TRIGGER",      "TYPE",   "EXTENSION",  "DOMAIN",
+	"POLICY",    "RULE",       "AGGREGATE", "PUBLICATION",  "SERVER", "TABLESPACE", "LANGUAGE",
+	"COLLATION", "STATISTICS", "EVENT",     "SUBSCRIPTION", "SYSTEM", NULL,
 };
 static const char *const object_modifiers[] = {
-	"OR",     "REPLACE",      "TEMP",   "TEMPORARY", "UNLOGGED",  "GLOBAL",       "LOCAL", "UNIQUE", "CLUSTERED",
-	"RECURSIVE", "NONCLUSTERED", "MATERIALIZED", "VIRTUAL", "FOREIGN", "CONSTRAINT", "EXTERNAL", NULL,
+	"OR",      "REPLACE", "TEMP",       "TEMPORARY", "UNLOGGED",     "GLOBAL",
+	"LOCAL",   "UNIQUE",  "CLUSTERED",  "RECURSIVE", "NONCLUSTERED", "MATERIALIZED",
+	"VIRTUAL", "FOREIGN", "CONSTRAINT", "EXTERNAL",  NULL,
 };
 static const char *const name_modifiers[] = {
 	"IF", "NOT", "EXISTS", "ONLY", "CONCURRENTLY", "VERBOSE", "FULL", "FREEZE", NULL,
 };
 static const char *const insert_modifiers[] = {
-	"INTO", "IGNORE", "LOW_PRIORITY", "HIGH_PRIORITY", "DELAYED", "OR", "REPLACE", "ROLLBACK", "ABORT", "FAIL",
-	"OVERWRITE", "TABLE", "QUICK", NULL,
+	"INTO",     "IGNORE", "LOW_PRIORITY", "HIGH_PRIORITY", "DELAYED", "OR",    "REPLACE",
+	"ROLLBACK", "ABORT",  "FAIL",         "OVERWRITE",     "TABLE",   "QUICK", NULL,
 };
 static const char *const from_modifiers[] = { "ONLY", "LATERAL", NULL };
 /* Where a list of tables ends. */
 static const char *const from_ends[] = {
-	"WHERE", "SET",    "GROUP", "ORDER", "HAVING", "LIMIT", "OFFSET", "UNION", "INTERSECT",
-	"EXCEPT", "RETURNING", "WINDOW", "FETCH", "FOR", "VALUES", "PROCEDURE", NULL,
+	"WHERE",  "SET",   "GROUP",     "ORDER",     "HAVING",    "LIMIT",
+	"OFFSET", "UNION", "INTERSECT", "EXCEPT",    "RETURNING", "WINDOW",
+	"FETCH",  "FOR",   "VALUES",    "PROCEDURE", NULL,
 };
 
 /* What the next name would be. */
@@ -90,7 +92,7 @@ enum expect {
 	EXPECT_INSERT,    /* behind INSERT, UPDATE, MERGE */
 	EXPECT_KIND,      /* behind CREATE and its like */
 	EXPECT_NAME,
-	EXPECT_REST,      /* nothing more until ';' */
+	EXPECT_REST, /* nothing more until ';' */
 };
 
 /* One level of brackets. */
@@ -150,10 +152,12 @@ static enum verb verb_of(struct sql_token t)
 static void begin_statement(struct summary *s, struct sql_token t, enum verb verb)
 {
 	static const enum expect then[] = {
-		[VERB_NONE] = EXPECT_REST,      [VERB_SELECT] = EXPECT_NOTHING, [VERB_WITH] = EXPECT_NOTHING,
-		[VERB_INSERT] = EXPECT_INSERT,  [VERB_UPDATE] = EXPECT_INSERT,  [VERB_DELETE] = EXPECT_NOTHING,
-		[VERB_MERGE] = EXPECT_INSERT,   [VERB_DDL] = EXPECT_KIND,       [VERB_NAMED] = EXPECT_NAME,
-		[VERB_PREFIX] = EXPECT_NOTHING, [VERB_BARE] = EXPECT_REST,      [VERB_START] = EXPECT_REST,
+		[VERB_NONE] = EXPECT_REST,     [VERB_SELECT] = EXPECT_NOTHING,
+		[VERB_WITH] = EXPECT_NOTHING,  [VERB_INSERT] = EXPECT_INSERT,
+		[VERB_UPDATE] = EXPECT_INSERT, [VERB_DELETE] = EXPECT_NOTHING,
+		[VERB_MERGE] = EXPECT_INSERT,  [VERB_DDL] = EXPECT_KIND,
+		[VERB_NAMED] = EXPECT_NAME,    [VERB_PREFIX] = EXPECT_NOTHING,
+		[VERB_BARE] = EXPECT_REST,     [VERB_START] = EXPECT_REST,
 	};
 	struct level *l = level(s);
 
@@ -200,7 +204,8 @@ static bool take_name(struct summary *s, struct sql_lexer *l, struct sql_token t
 {
 	if (t.kind != SQL_WORD && t.kind != SQL_NAME)
 		return false;
-	if (s->expect == EXPECT_INSERT && (is_one_of(t, insert_modifiers) || is_one_of(t, from_modifiers)))
+	if (s->expect == EXPECT_INSERT &&
+	    (is_one_of(t, insert_modifiers) || is_one_of(t, from_modifiers)))
 		return true;
 	if (s->expect == EXPECT_TABLE && is_one_of(t, from_modifiers))
 		return true;
@@ -252,7 +257,8 @@ static void take_op(struct summary *s, struct sql_token t)
 }
 
 /* Keywords within a statement that is under way. */
-static void take_keyword(struct summary *s, struct sql_token t, struct sql_token prev, struct sql_token prev2)
+static void take_keyword(struct summary *s, struct sql_token t, struct sql_token prev,
+			 struct sql_token prev2)
 {
 	struct level *l = level(s);
 	bool query = l->verb >= VERB_SELECT && l->verb <= VERB_MERGE;
@@ -280,17 +286,19 @@ static void take_keyword(struct summary *s, struct sql_token t, struct sql_token
 	}
 }
 
-static void take_word(struct summary *s, struct sql_lexer *lex, struct sql_token t, struct sql_token prev,
-		      struct sql_token prev2)
+static void take_word(struct summary *s, struct sql_lexer *lex, struct sql_token t,
+		      struct sql_token prev, struct sql_token prev2)
 {
-	enum verb verb = t.kind == SQL_WORD && !sql_token__is_op(prev, '.') ? verb_of(t) : VERB_NONE;
+	enum verb verb = t.kind == SQL_WORD && !sql_token__is_op(prev, '.') ? verb_of(t)
+									    : VERB_NONE;
 	bool is_query = verb >= VERB_SELECT && verb <= VERB_MERGE;
 
 	if (s->expect == EXPECT_REST)
 		return;
 	/* SELECT is reserved in every dialect; REPLACE() and the like are functions as well. */
 	if (s->expect == EXPECT_STATEMENT || verb == VERB_SELECT ||
-	    (is_query && (s->expect == EXPECT_NESTED || level(s)->prefix) && !bracket_follows(lex))) {
+	    (is_query && (s->expect == EXPECT_NESTED || level(s)->prefix) &&
+	     !bracket_follows(lex))) {
 		begin_statement(s, t, verb);
 		if (verb == VERB_START) {
 			struct sql_lexer ahead = *lex;

@@ -1,17 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Redaction of URLs (semantic conventions, "url.full" and "url.query"): user info, and the values of query keys that carry
- * credentials. Keys are compared as they stand, case included.
+ * Redaction of URLs (semantic conventions, "url.full" and "url.query"): user info, and the values
+ * of query keys that carry credentials. Keys are compared as they stand, case included.
  */
 #include "conventions.h"
 
 static const struct slice secret_keys[] = {
 	/* The list of the conventions: signatures of AWS, Azure and Google Cloud. */
-	{ "X-Amz-Signature", 15 }, { "X-Amz-Credential", 16 }, { "X-Amz-Security-Token", 20 }, { "sig", 3 },
-	{ "X-Goog-Signature", 16 }, { "AWSAccessKeyId", 14 }, { "Signature", 9 },
+	{ "X-Amz-Signature", 15 },
+	{ "X-Amz-Credential", 16 },
+	{ "X-Amz-Security-Token", 20 },
+	{ "sig", 3 },
+	{ "X-Goog-Signature", 16 },
+	{ "AWSAccessKeyId", 14 },
+	{ "Signature", 9 },
 	/* Ours: OAuth 2.0 (RFC 6749, 6750) and the usual names of keys and passwords. */
-	{ "access_token", 12 }, { "refresh_token", 13 }, { "id_token", 8 }, { "client_secret", 13 },
-	{ "password", 8 }, { "passwd", 6 }, { "api_key", 7 }, { "apikey", 6 },
+	{ "access_token", 12 },
+	{ "refresh_token", 13 },
+	{ "id_token", 8 },
+	{ "client_secret", 13 },
+	{ "password", 8 },
+	{ "passwd", 6 },
+	{ "api_key", 7 },
+	{ "apikey", 6 },
 };
 
 static const struct slice redacted = { "REDACTED", 8 };
@@ -37,7 +48,10 @@ static char *put(char *out, struct slice s)
 	return out + s.n;
 }
 
-/* The query with secret values replaced, written to `out` unless it is NULL. Returns its length; *found: there was one. */
+/*
+ * The query with secret values replaced, written to `out` unless it is NULL. Returns its length;
+ * *found: there was one.
+ */
 static size_t rewrite(struct slice query, char *out, bool *found)
 {
 	const char *end = query.p + query.n;
@@ -107,17 +121,23 @@ struct slice url__redact(struct slice url, struct arena *a)
 	struct slice before = upto(upto(url, '#'), '?');
 	struct slice query = upto(url, '#');
 
-	query = before.n < query.n ? slice__from(url.p + before.n + 1, query.n - before.n - 1) : SLICE("");
+	query = before.n < query.n ? slice__from(url.p + before.n + 1, query.n - before.n - 1)
+				   : SLICE("");
 	struct slice clean = url__redact_query(query, a);
 
 	if (!user.n && clean.p == query.p)
 		return url;
-	struct slice fragment = query.n ? slice__from(query.p + query.n, (size_t)(url.p + url.n - query.p) - query.n) :
-					  slice__from(before.p + before.n, url.n - before.n);
+	struct slice fragment = query.n ? slice__from(query.p + query.n,
+						      (size_t)(url.p + url.n - query.p) - query.n)
+					: slice__from(before.p + before.n, url.n - before.n);
 	struct slice scheme = user.n ? slice__from(url.p, (size_t)(user.p - url.p)) : SLICE("");
 	struct slice rest = slice__from(before.p + scheme.n + user.n, before.n - scheme.n - user.n);
 
-	return arena__printf(a, SLICE_FMT "%s" SLICE_FMT "%s" SLICE_FMT SLICE_FMT, SLICE_ARG(scheme),
-			     !user.n ? "" : memchr(user.p, ':', user.n) ? "REDACTED:REDACTED@" : "REDACTED@",
-			     SLICE_ARG(rest), query.n ? "?" : "", SLICE_ARG(clean), SLICE_ARG(fragment));
+	return arena__printf(a, SLICE_FMT "%s" SLICE_FMT "%s" SLICE_FMT SLICE_FMT,
+			     SLICE_ARG(scheme),
+			     !user.n                       ? ""
+			     : memchr(user.p, ':', user.n) ? "REDACTED:REDACTED@"
+							   : "REDACTED@",
+			     SLICE_ARG(rest), query.n ? "?" : "", SLICE_ARG(clean),
+			     SLICE_ARG(fragment));
 }

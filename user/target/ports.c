@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define STATE_LISTEN 0x0a
@@ -104,9 +105,37 @@ static void take_descriptor(struct process_info *p, const struct listeners *l, c
 			take_port(p, l->v[i].port);
 }
 
+/*
+ * The listening sockets of a network namespace. Reading them may make the kernel walk all of its
+ * table of connections (milliseconds), and most processes share one namespace: the last one read is
+ * kept for a moment. Not for several threads at once.
+ */
+static const struct listeners *read_listeners(int dir)
+{
+	static struct listeners kept;
+	static char kept_ns[64];
+	static uint64_t kept_at;
+	const uint64_t keep_ns = 200000000;
+	struct timespec t;
+	char ns[sizeof(kept_ns)];
+	ssize_t n = readlinkat(dir, "ns/net", ns, sizeof(ns) - 1);
+
+	ns[n > 0 ? n : 0] = '\0';
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	uint64_t now = (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+
+	if (ns[0] && strcmp(ns, kept_ns) == 0 && now - kept_at < keep_ns)
+		return &kept;
+	kept.n = 0;
+	read_table(dir, "net/tcp", &kept);
+	read_table(dir, "net/tcp6", &kept);
+	memcpy(kept_ns, ns, sizeof(ns));
+	kept_at = now;
+	return &kept;
+}
+
 void ports__read(int dir, struct process_info *p)
 {
-	struct listeners l = { 0 };
 	int fd = openat(dir, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *e;
@@ -118,8 +147,8 @@ void ports__read(int dir, struct process_info *p)
 			close(fd);
 		return;
 	}
-	read_table(dir, "net/tcp", &l);
-	read_table(dir, "net/tcp6", &l);
+	const struct listeners *l = read_listeners(dir);
+
 	while ((e = readdir(d))) {
 		ssize_t n = e->d_name[0] == '.'
 				    ? -1
@@ -128,8 +157,7 @@ void ports__read(int dir, struct process_info *p)
 		if (n <= 0)
 			continue;
 		link[n] = '\0';
-		take_descriptor(p, &l, link);
+		take_descriptor(p, l, link);
 	}
 	closedir(d);
-	free(l.v);
 }

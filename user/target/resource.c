@@ -189,11 +189,8 @@ int process_info__resource(const struct process_info *p, const char *weft_versio
 	set(a, "service.instance.id", p->service_instance_id);
 	set(a, "deployment.environment.name", p->deployment);
 	set(a, "telemetry.sdk.name", "weft");
-	/*
-	 * Of the process that is described; "c" is a custom value, the conventions have none for
-	 * it.
-	 */
-	set(a, "telemetry.sdk.language", p->language ? p->language : "c");
+	/* Of the process described; "c", "perl" are custom values: the conventions have none. */
+	set(a, "telemetry.sdk.language", p->language ? p->language : "unknown");
 	set(a, "telemetry.sdk.version", weft_version);
 	snprintf(pid, sizeof(pid), "%d", p->pid);
 	set(a, "process.pid", pid);
