@@ -15,9 +15,15 @@ struct conns {
 	struct conn_sink sink;
 	struct balance *books;
 	struct table by_id;
+	struct table by_pid;   /* struct users: Unix sockets only */
 	struct list by_use;
 	struct list holding;
 	size_t max;
+};
+
+/* The Unix sockets that one process used last. */
+struct users {
+	struct list conns;
 };
 
 struct conns *conns__new(size_t max, const struct conn_sink *sink, struct balance *books)
@@ -34,17 +40,53 @@ struct conns *conns__new(size_t max, const struct conn_sink *sink, struct balanc
 	return cs;
 }
 
-static void flush_all(struct conns *cs, struct conn *c)
+static bool is_unix(const struct conn *c)
 {
-	for (int dir = 0; dir < 2; dir++)
-		stream__flush(&c->streams[dir], c, UINT64_MAX, cs->books, &cs->sink);
-	list__remove(&c->holding);
+	return c->open.local.family == AF_UNIX;
+}
+
+/* Out of the list of the process that used it last. */
+static void leave_user(struct conns *cs, struct conn *c)
+{
+	struct users *u = is_unix(c) ? table__get(&cs->by_pid, c->pid) : NULL;
+
+	list__remove(&c->by_pid);
+	if (u && list__empty(&u->conns)) {
+		table__take(&cs->by_pid, c->pid);
+		free(u);
+	}
+}
+
+/* This process uses it now. Without memory for that, it is only closed later than it could be. */
+static void set_user(struct conns *cs, struct conn *c, uint32_t pid)
+{
+	if (!is_unix(c) || (c->pid == pid && !list__empty(&c->by_pid))) {
+		c->pid = pid;
+		return;
+	}
+	leave_user(cs, c);
+	c->pid = pid;
+	struct users *u = table__get(&cs->by_pid, pid);
+
+	if (!u) {
+		u = malloc(sizeof(*u));
+		if (!u)
+			return;
+		list__init(&u->conns);
+		if (!table__put(&cs->by_pid, pid, u)) {
+			free(u);
+			return;
+		}
+	}
+	list__append(&u->conns, &c->by_pid);
 }
 
 static void drop(struct conns *cs, struct conn *c, uint64_t ts)
 {
-	flush_all(cs, c);
+	conn__flush(c, UINT64_MAX, cs->books, &cs->sink);
+	list__remove(&c->holding);
 	cs->sink.close(cs->sink.ctx, c, ts);
+	leave_user(cs, c);
 	table__take(&cs->by_id, c->id);
 	list__remove(&c->by_use);
 	free(c);
@@ -62,32 +104,27 @@ static void add(struct conns *cs, const struct weft_open *o)
 		return;
 	c->id = o->h.conn;
 	c->open = *o;
-	c->pid = o->h.pid;
-	c->last_ts = o->h.ts;
-	for (int dir = 0; dir < 2; dir++) {
-		stream__init(&c->streams[dir]);
+	for (int dir = 0; dir < 2; dir++)
 		if (o->h.flags & WEFT_F_POS)
 			stream__begin(&c->streams[dir], o->pos[dir]);
-	}
+	list__init(&c->held);
+	list__init(&c->by_pid);
 	list__init(&c->holding);
 	if (!table__put(&cs->by_id, c->id, c)) {
 		free(c);
 		return;
 	}
 	list__append(&cs->by_use, &c->by_use);
+	set_user(cs, c, o->h.pid);
 	cs->sink.open(cs->sink.ctx, c);
 }
 
-static void data(struct conns *cs, struct conn *c, const struct weft_data *d)
+static void push(struct conns *cs, struct conn *c, const struct weft_data *d)
 {
-	struct stream *s = &c->streams[d->dir];
-
-	stream__push(s, c, d, cs->books, &cs->sink);
-	bool holds = c->streams[0].n_held || c->streams[1].n_held;
-
-	if (holds && list__empty(&c->holding))
+	conn__push(c, d, cs->books, &cs->sink);
+	if (c->n_held && list__empty(&c->holding))
 		list__append(&cs->holding, &c->holding);
-	else if (!holds)
+	else if (!c->n_held)
 		list__remove(&c->holding);
 }
 
@@ -106,25 +143,15 @@ void conns__event(struct conns *cs, const struct weft_event *ev)
 			balance__drop(cs->books, DROP_NO_MEMORY, 1);
 		return;
 	}
-	const struct weft_data *d = (const struct weft_data *)ev;
-
-	c->last_ts = ev->ts;
 	list__remove(&c->by_use);
 	list__append(&cs->by_use, &c->by_use);
-	switch (ev->kind) {
-	case WEFT_EV_DATA:
-		c->pid = ev->pid;
-		data(cs, c, d);
-		break;
-	case WEFT_EV_EOF:
-	case WEFT_EV_SHUT:
-		stream__flush(&c->streams[d->dir], c, UINT64_MAX, cs->books, &cs->sink);
-		cs->sink.eof(cs->sink.ctx, c, d->dir, ev->ts);
-		break;
-	case WEFT_EV_CLOSE:
+	if (ev->kind == WEFT_EV_CLOSE) {
 		drop(cs, c, ev->ts);
-		break;
+		return;
 	}
+	if (ev->kind == WEFT_EV_DATA)
+		set_user(cs, c, ev->pid);
+	push(cs, c, (const struct weft_data *)ev);
 }
 
 void conns__tick(struct conns *cs, uint64_t now)
@@ -135,9 +162,8 @@ void conns__tick(struct conns *cs, uint64_t now)
 
 		if (now < wait)
 			continue;
-		for (int dir = 0; dir < 2; dir++)
-			stream__flush(&c->streams[dir], c, now - wait, cs->books, &cs->sink);
-		if (!c->streams[0].n_held && !c->streams[1].n_held)
+		conn__flush(c, now - wait, cs->books, &cs->sink);
+		if (!c->n_held)
 			list__remove(&c->holding);
 	}
 }
@@ -145,12 +171,14 @@ void conns__tick(struct conns *cs, uint64_t now)
 void conns__process_exit(struct conns *cs, uint32_t pid, uint64_t ts,
 			 void (*forget)(void *ctx, uint64_t sock, uint64_t conn), void *ctx)
 {
-	LIST_EACH (it, tmp, &cs->by_use) {
-		struct conn *c = LIST_OF(it, struct conn, by_use);
+	struct users *u;
 
-		if (c->pid != pid || c->open.local.family != AF_UNIX)
-			continue;
-		forget(ctx, c->open.sock, c->id);
+	/* The last one takes the list with it. */
+	while ((u = table__get(&cs->by_pid, pid))) {
+		struct conn *c = LIST_OF(u->conns.next, struct conn, by_pid);
+
+		if (forget)
+			forget(ctx, c->open.sock, c->id);
 		drop(cs, c, ts);
 	}
 }
@@ -167,5 +195,6 @@ void conns__free(struct conns *cs, uint64_t ts)
 	while (!list__empty(&cs->by_use))
 		drop(cs, LIST_OF(cs->by_use.next, struct conn, by_use), ts);
 	table__free(&cs->by_id);
+	table__free(&cs->by_pid);
 	free(cs);
 }

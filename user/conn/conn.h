@@ -30,15 +30,10 @@ struct piece {
 	uint32_t pid, tid;
 };
 
-struct segment;
-
 /* One direction. Private to conn/. */
 struct stream {
 	bool started;
 	uint64_t next;       /* position of the next byte to deliver */
-	struct list held;    /* segments that came before those in front of them, by position */
-	uint32_t n_held;
-	uint32_t held_bytes;
 };
 
 struct conn {
@@ -46,9 +41,11 @@ struct conn {
 	struct weft_open open; /* addresses, role, flags: as the kernel gave them */
 	uint32_t pid;          /* process that used it last */
 	struct stream streams[2]; /* by enum weft_dir */
-	uint64_t last_ts;
+	struct list held;      /* events behind a hole in one of the streams, in the order in which they came */
+	uint32_t n_held, held_bytes;
 	struct list by_use;    /* in conns.by_use, the longest unused first */
-	struct list holding;   /* in conns.holding while a stream holds segments */
+	struct list by_pid;    /* Unix sockets: in the list of the process that used it last */
+	struct list holding;   /* in conns.holding while events are held */
 	void *flow;            /* proto/'s: what the engine knows of it */
 	bool called;           /* trace/'s: a call was made on it */
 };
@@ -82,7 +79,7 @@ void conns__event(struct conns *cs, const struct weft_event *ev);
 /* Time passes: give up waiting for bytes that did not come. `now`: CLOCK_BOOTTIME ns, or the file's time. */
 void conns__tick(struct conns *cs, uint64_t now);
 /* A process ended: close the Unix sockets that it used last, which no kernel event closes on system-call back ends.
- * Calls forget(ctx, sock, conn) for each. */
+ * Calls forget(ctx, sock, conn), which may be NULL, for each. */
 void conns__process_exit(struct conns *cs, uint32_t pid, uint64_t ts,
 			 void (*forget)(void *ctx, uint64_t sock, uint64_t conn), void *ctx);
 size_t conns__count(const struct conns *cs);
@@ -91,14 +88,11 @@ void conns__free(struct conns *cs, uint64_t ts);
 
 /* stream.c, used by conn.c */
 
-void stream__init(struct stream *s);
 /* The first byte is at this position. Without it, the first byte that comes is the first. */
 void stream__begin(struct stream *s, uint32_t pos);
-/* Take one DATA event; delivers what is in order now. */
-void stream__push(struct stream *s, struct conn *c, const struct weft_data *d, struct balance *books,
-		  const struct conn_sink *sink);
+/* Take one DATA, EOF or SHUT event; delivers what is in order now. */
+void conn__push(struct conn *c, const struct weft_data *d, struct balance *books, const struct conn_sink *sink);
 /* Deliver what is held, with the holes before it declared lost: all, or what was held since before `older_than`. */
-void stream__flush(struct stream *s, struct conn *c, uint64_t older_than, struct balance *books,
-		   const struct conn_sink *sink);
+void conn__flush(struct conn *c, uint64_t older_than, struct balance *books, const struct conn_sink *sink);
 
 #endif /* WEFT_CONN_H */

@@ -1,30 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * One direction of a connection, put in order.
+ * The two directions of a connection, put in order.
  *
  * Events of a live connection nearly always come in order. They come out of order when two threads use one socket, and in a packet
- * capture when packets were reordered or sent again. A segment that is ahead of its turn is held (bounded in number, bytes
- * and time); when the wait is over, the bytes in front of it are declared lost and the stream goes on behind them.
+ * capture when packets were reordered or sent again. An event that is ahead of its turn is held (bounded in number, bytes
+ * and time), and with it everything that comes behind it, in both directions: whether a response was seen before or after a
+ * request is what pairing rests on. When the wait is over, the bytes in front of it are declared lost and all goes on behind them.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "conn.h"
 
-#define HELD_MAX 128
+#define HELD_MAX 256
 #define HELD_BYTES_MAX (512 * 1024)
 
-struct segment {
+struct held {
 	struct list link;
-	uint64_t pos;
 	struct weft_data data; /* with its bytes behind it */
 };
-
-void stream__init(struct stream *s)
-{
-	*s = (struct stream){ 0 };
-	list__init(&s->held);
-}
 
 void stream__begin(struct stream *s, uint32_t pos)
 {
@@ -33,9 +27,11 @@ void stream__begin(struct stream *s, uint32_t pos)
 }
 
 /* Positions are 32-bit on the wire; the nearest one to `next` is meant (RFC 9293, 3.4). */
-static uint64_t extend(const struct stream *s, uint32_t off)
+static uint64_t position(const struct conn *c, const struct weft_data *d)
 {
-	return s->next + (uint64_t)(int64_t)(int32_t)(off - (uint32_t)s->next);
+	const struct stream *s = &c->streams[d->dir];
+
+	return s->next + (uint64_t)(int64_t)(int32_t)(d->off - (uint32_t)s->next);
 }
 
 static void deliver_missing(struct stream *s, struct conn *c, const struct weft_data *d, uint64_t upto,
@@ -54,8 +50,8 @@ static void deliver_missing(struct stream *s, struct conn *c, const struct weft_
 }
 
 /* Deliver the event at `pos`, of which the first bytes may have been delivered before: head, what is missing, tail. */
-static void deliver(struct stream *s, struct conn *c, const struct weft_data *d, uint64_t pos,
-		    const struct conn_sink *sink)
+static void deliver_bytes(struct stream *s, struct conn *c, const struct weft_data *d, uint64_t pos,
+			  const struct conn_sink *sink)
 {
 	const struct {
 		const uint8_t *data;
@@ -91,93 +87,121 @@ static void deliver(struct stream *s, struct conn *c, const struct weft_data *d,
 	}
 }
 
-static bool hold(struct stream *s, const struct weft_data *d, uint64_t pos)
+/* An event whose turn it is: nothing is missing in front of it. */
+static void deliver(struct conn *c, const struct weft_data *d, struct balance *books, const struct conn_sink *sink)
+{
+	struct stream *s = &c->streams[d->dir];
+	uint64_t pos;
+
+	if (d->h.kind != WEFT_EV_DATA) {
+		sink->eof(sink->ctx, c, d->dir, d->h.ts);
+		return;
+	}
+	pos = position(c, d);
+	if (pos + d->len <= s->next)
+		/* An empty record only says where a stream begins (packet captures). */
+		balance__drop(books, d->len ? DROP_DUPLICATE : DROP_CONTROL, 1);
+	else
+		deliver_bytes(s, c, d, pos, sink);
+}
+
+static bool ahead(const struct conn *c, const struct weft_data *d)
+{
+	return d->h.kind == WEFT_EV_DATA && position(c, d) > c->streams[d->dir].next;
+}
+
+static bool hold(struct conn *c, const struct weft_data *d)
 {
 	size_t bytes = (size_t)d->head + d->tail;
-	struct segment *seg = malloc(sizeof(*seg) + bytes);
+	struct held *h = malloc(sizeof(*h) + bytes);
 
-	if (!seg)
+	if (!h)
 		return false;
-	seg->pos = pos;
-	memcpy(&seg->data, d, sizeof(*d) + bytes);
-	/* Keep the list sorted; most often the new one is the last. */
-	struct list *after = s->held.prev;
-
-	while (after != &s->held && LIST_OF(after, struct segment, link)->pos > pos)
-		after = after->prev;
-	list__append(after->next, &seg->link);
-	s->n_held++;
-	s->held_bytes += bytes;
+	memcpy(&h->data, d, sizeof(*d) + bytes);
+	list__append(&c->held, &h->link);
+	c->n_held++;
+	c->held_bytes += (uint32_t)bytes;
 	return true;
 }
 
-static void unhold(struct stream *s, struct segment *seg)
+static void deliver_held(struct conn *c, struct held *h, struct balance *books, const struct conn_sink *sink)
 {
-	list__remove(&seg->link);
-	s->n_held--;
-	s->held_bytes -= seg->data.head + seg->data.tail;
+	list__remove(&h->link);
+	c->n_held--;
+	c->held_bytes -= (uint32_t)h->data.head + h->data.tail;
+	deliver(c, &h->data, books, sink);
+	free(h);
 }
 
-/* Deliver held segments from the front as long as they follow, or (while `force`) jump over the hole in front of them. */
-static void drain(struct stream *s, struct conn *c, struct balance *books, const struct conn_sink *sink,
-		  bool (*force)(const struct stream *s, const struct segment *seg, uint64_t arg), uint64_t arg)
+/* The held event that fills the hole in front of `first`, or with which the bytes behind the hole begin. */
+static struct held *lowest(struct conn *c, const struct weft_data *first)
 {
-	while (!list__empty(&s->held)) {
-		struct segment *seg = LIST_OF(s->held.next, struct segment, link);
+	struct held *low = NULL;
 
-		if (seg->pos > s->next) {
-			if (!force || !force(s, seg, arg))
-				return;
-			deliver_missing(s, c, &seg->data, seg->pos, sink);
+	LIST_EACH (it, tmp, &c->held) {
+		struct held *h = LIST_OF(it, struct held, link);
+
+		if (h->data.h.kind == WEFT_EV_DATA && h->data.dir == first->dir &&
+		    (!low || position(c, &h->data) < position(c, &low->data)))
+			low = h;
+	}
+	return low;
+}
+
+/* Deliver from the front, in the order in which the events came; holes that are not filled stop it, or (`force`) are lost. */
+static void drain(struct conn *c, struct balance *books, const struct conn_sink *sink,
+		  bool (*force)(const struct conn *c, const struct weft_data *first, uint64_t arg), uint64_t arg)
+{
+	while (!list__empty(&c->held)) {
+		struct held *h = LIST_OF(c->held.next, struct held, link);
+
+		if (ahead(c, &h->data)) {
+			const struct weft_data *first = &h->data;
+
+			h = lowest(c, first);
+			if (ahead(c, &h->data)) {
+				if (!force || !force(c, first, arg))
+					return;
+				deliver_missing(&c->streams[h->data.dir], c, &h->data, position(c, &h->data), sink);
+			}
 		}
-		unhold(s, seg);
-		if (seg->pos + seg->data.len <= s->next) {
-			balance__drop(books, DROP_DUPLICATE, 1);
-		} else {
-			deliver(s, c, &seg->data, seg->pos, sink);
-		}
-		free(seg);
+		deliver_held(c, h, books, sink);
 	}
 }
 
-static bool too_many(const struct stream *s, const struct segment *seg, uint64_t arg)
+static bool too_many(const struct conn *c, const struct weft_data *first, uint64_t arg)
 {
-	(void)seg;
+	(void)first;
 	(void)arg;
-	return s->n_held > HELD_MAX || s->held_bytes > HELD_BYTES_MAX;
+	return c->n_held > HELD_MAX || c->held_bytes > HELD_BYTES_MAX;
 }
 
-static bool too_old(const struct stream *s, const struct segment *seg, uint64_t older_than)
+static bool too_old(const struct conn *c, const struct weft_data *first, uint64_t older_than)
 {
-	(void)s;
-	return seg->data.h.ts <= older_than;
+	(void)c;
+	return first->h.ts <= older_than;
 }
 
-void stream__push(struct stream *s, struct conn *c, const struct weft_data *d, struct balance *books,
-		  const struct conn_sink *sink)
+void conn__push(struct conn *c, const struct weft_data *d, struct balance *books, const struct conn_sink *sink)
 {
-	if (!s->started)
-		stream__begin(s, d->off);
-	uint64_t pos = extend(s, d->off);
-
-	if (pos > s->next) {
-		if (hold(s, d, pos)) {
-			drain(s, c, books, sink, too_many, 0);
-			return;
-		}
-		deliver_missing(s, c, d, pos, sink);
-	}
-	if (pos + d->len <= s->next) {
-		/* An empty record only says where a stream begins (packet captures). */
-		balance__drop(books, d->len ? DROP_DUPLICATE : DROP_CONTROL, 1);
+	if (d->h.kind == WEFT_EV_DATA && !c->streams[d->dir].started)
+		stream__begin(&c->streams[d->dir], d->off);
+	if (list__empty(&c->held) && !ahead(c, d)) {
+		deliver(c, d, books, sink);
 		return;
 	}
-	deliver(s, c, d, pos, sink);
-	drain(s, c, books, sink, NULL, 0);
+	if (hold(c, d)) {
+		drain(c, books, sink, too_many, 0);
+		return;
+	}
+	/* Out of memory: what is held goes first, and what is missing is lost. */
+	conn__flush(c, UINT64_MAX, books, sink);
+	if (ahead(c, d))
+		deliver_missing(&c->streams[d->dir], c, d, position(c, d), sink);
+	deliver(c, d, books, sink);
 }
 
-void stream__flush(struct stream *s, struct conn *c, uint64_t older_than, struct balance *books,
-		   const struct conn_sink *sink)
+void conn__flush(struct conn *c, uint64_t older_than, struct balance *books, const struct conn_sink *sink)
 {
-	drain(s, c, books, sink, too_old, older_than);
+	drain(c, books, sink, too_old, older_than);
 }

@@ -242,8 +242,14 @@ static int start(struct live *l, char *why, size_t why_len)
 	struct pipeline_hooks hooks = { .ctx = l, .policy = policy, .forget = forget };
 	int status;
 
-	if (o->record_path && !(l->recorder = recorder__open(o->record_path, why, why_len)))
+	l->processes = live_processes__new(o, pass, l);
+	if (!l->processes) {
+		snprintf(why, why_len, "out of memory");
 		return EXIT_IMPOSSIBLE;
+	}
+	status = live_processes__find(l->processes, why, why_len);
+	if (status != EXIT_DONE)
+		return status;
 	l->pipeline = pipeline__new(o, &hooks, &status, why, why_len);
 	if (!l->pipeline)
 		return status;
@@ -252,13 +258,10 @@ static int start(struct live *l, char *why, size_t why_len)
 	l->ring = source__ring(kernel__ring_fd(l->kernel), why, why_len);
 	if (!l->ring)
 		return EXIT_IMPOSSIBLE;
-	refresh_clock(l);
-	l->processes = live_processes__new(o, l->kernel, pass, l);
-	if (!l->processes) {
-		snprintf(why, why_len, "out of memory");
+	if (o->record_path && !(l->recorder = recorder__open(o->record_path, why, why_len)))
 		return EXIT_IMPOSSIBLE;
-	}
-	return live_processes__select(l->processes, why, why_len);
+	refresh_clock(l);
+	return live_processes__select(l->processes, l->kernel, why, why_len);
 }
 
 static void catch_signals(void)

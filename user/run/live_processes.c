@@ -25,17 +25,17 @@ struct live_processes {
 	void *ctx;
 	struct table by_pid; /* struct traced */
 	bool open_ended;     /* a selector can bring processes that are not descendants of the present ones */
-	bool warned_uring;
+	pid_t *found;        /* what the selectors meant when last asked */
+	size_t n_found;
 };
 
-struct live_processes *live_processes__new(const struct options *o, struct kernel *k, source_handler pass, void *ctx)
+struct live_processes *live_processes__new(const struct options *o, source_handler pass, void *ctx)
 {
 	struct live_processes *lp = calloc(1, sizeof(*lp));
 
 	if (!lp)
 		return NULL;
 	lp->o = o;
-	lp->kernel = k;
 	lp->pass = pass;
 	lp->ctx = ctx;
 	return lp;
@@ -86,7 +86,7 @@ static void send_by_comm(struct live_processes *lp, const struct traced *t)
 	char comm[WEFT_COMM_LEN + 1];
 
 	snprintf(comm, sizeof(comm), "%.*s", WEFT_COMM_LEN, t->comm[0] ? t->comm : "unknown_service");
-	info.service = comm;
+	info.service = lp->o->service_name ? (char *)lp->o->service_name : comm;
 	info.service_source = "exe";
 	info.comm = comm;
 	send(lp, &info);
@@ -180,29 +180,40 @@ static int select_cgroups(struct live_processes *lp, char *why, size_t why_len)
 	return 0;
 }
 
-static int select_pids(struct live_processes *lp, char *why, size_t why_len)
+static int find(struct live_processes *lp, char *why, size_t why_len)
 {
-	pid_t *pids = NULL;
-	size_t n = 0;
-	int err = targets__resolve(lp->o->selectors, lp->o->n_selectors, lp->o->service_name, getpid(), &pids, &n, why,
-				   why_len);
-
-	for (size_t i = 0; err == 0 && i < n; i++)
-		if (!table__get(&lp->by_pid, (uint64_t)pids[i]) && kernel__select_pid(lp->kernel, pids[i]) == 0)
-			add(lp, (uint32_t)pids[i], 0);
-	free(pids);
-	return err;
+	free(lp->found);
+	lp->found = NULL;
+	lp->n_found = 0;
+	return targets__resolve(lp->o->selectors, lp->o->n_selectors, lp->o->service_name, getpid(), &lp->found,
+				&lp->n_found, why, why_len);
 }
 
-int live_processes__select(struct live_processes *lp, char *why, size_t why_len)
+int live_processes__find(struct live_processes *lp, char *why, size_t why_len)
+{
+	return find(lp, why, why_len) < 0 ? EXIT_IMPOSSIBLE : EXIT_DONE;
+}
+
+static void select_found(struct live_processes *lp)
+{
+	for (size_t i = 0; i < lp->n_found; i++)
+		if (!table__get(&lp->by_pid, (uint64_t)lp->found[i]) &&
+		    kernel__select_pid(lp->kernel, lp->found[i]) == 0)
+			add(lp, (uint32_t)lp->found[i], 0);
+}
+
+int live_processes__select(struct live_processes *lp, struct kernel *k, char *why, size_t why_len)
 {
 	char again[256];
 
+	lp->kernel = k;
 	/* Cgroups first: whoever enters one while the list is being read is caught by an event. */
-	if (select_cgroups(lp, why, why_len) < 0 || select_pids(lp, why, why_len) < 0)
+	if (select_cgroups(lp, why, why_len) < 0)
 		return EXIT_IMPOSSIBLE;
+	select_found(lp);
 	/* Children that were born while their parent was not yet under the filter. */
-	(void)select_pids(lp, again, sizeof(again));
+	if (find(lp, again, sizeof(again)) == 0)
+		select_found(lp);
 	return EXIT_DONE;
 }
 
@@ -219,5 +230,6 @@ void live_processes__free(struct live_processes *lp)
 		return;
 	table__each(&lp->by_pid, free_one, NULL);
 	table__free(&lp->by_pid);
+	free(lp->found);
 	free(lp);
 }

@@ -12,9 +12,11 @@
 struct live_processes;
 
 /* `pass` takes the RECORD_PROCESS records that are made here. */
-struct live_processes *live_processes__new(const struct options *o, struct kernel *k, source_handler pass, void *ctx);
-/* Put everything that the selectors mean under the filter. An exit status; a line in `why` unless EXIT_DONE. */
-int live_processes__select(struct live_processes *lp, char *why, size_t why_len);
+struct live_processes *live_processes__new(const struct options *o, source_handler pass, void *ctx);
+/* Who is meant? Asked before anything is loaded, so that a wrong name costs nothing. An exit status; a line in `why` unless EXIT_DONE. */
+int live_processes__find(struct live_processes *lp, char *why, size_t why_len);
+/* Put them under the filter, and who has come since. `k` must outlive lp. An exit status, a line. */
+int live_processes__select(struct live_processes *lp, struct kernel *k, char *why, size_t why_len);
 /* To be called around each event's way into the pipeline. */
 void live_processes__before(struct live_processes *lp, const struct weft_event *ev);
 void live_processes__after(struct live_processes *lp, const struct weft_event *ev);

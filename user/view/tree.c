@@ -31,6 +31,7 @@ struct tree {
 	uint64_t hidden_traces, hidden_spans; /* since the last line that said so */
 	double budget;                        /* lines that may be printed now */
 	uint64_t last_tick, last_notice;
+	bool printed, last_single;
 	int error;
 };
 
@@ -247,13 +248,17 @@ static void print_trace(struct tree *t, const struct trace *trace)
 	b.name_width = room - b.bar_width;
 	if (!find_parents(&b))
 		return;
+	/* Blocks stand apart; traces of one span follow each other line by line. */
+	if (t->printed && (trace->n > 1 || !t->last_single))
+		fputc('\n', t->cfg.out);
+	t->printed = true;
+	t->last_single = trace->n == 1;
 	for (unsigned i = 0; i < trace->n; i++)
 		if (b.parent[i] < 0)
 			print_span(&b, (int)i, "", "", 0);
 	if (b.printed < trace->n)
 		fprintf(t->cfg.out, "%s  ... %u more spans of this trace%s\n", color(t, DIM), trace->n - b.printed,
 			color(t, RESET));
-	fputc('\n', t->cfg.out);
 	t->budget -= (trace->n < TRACE_LINES_MAX ? trace->n : TRACE_LINES_MAX) + 1;
 	free(b.parent);
 }
@@ -292,9 +297,10 @@ static void notice(struct tree *t, uint64_t now, bool last)
 {
 	if (!t->hidden_traces || (!last && now - t->last_notice < SECOND_NS))
 		return;
-	fprintf(t->cfg.out, "%s... %llu more traces (%llu spans) not shown: the failed and the slowest come first%s\n\n",
+	fprintf(t->cfg.out, "\n%s... %llu more traces (%llu spans) not shown: the failed and the slowest come first%s\n",
 		color(t, DIM), (unsigned long long)t->hidden_traces, (unsigned long long)t->hidden_spans,
 		color(t, RESET));
+	t->last_single = false;
 	t->hidden_traces = t->hidden_spans = 0;
 	t->last_notice = now;
 }
