@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The cases of tests/e2e/run, in the order in which they run: what needs no privilege first."""
+import collections
 import json
 import os
 import shutil
@@ -437,10 +438,12 @@ def back_ends(ctx):
     expect(outlines, "no back end works")
     reference = next(iter(outlines))
     for backend, found in outlines.items():
-        more = [x for x in found if x not in outlines[reference]]
-        less = [x for x in outlines[reference] if x not in found]
-        expect(found == outlines[reference], f"{backend} against {reference}: {len(more)} spans more {more[:1]}, "
-                                             f"{len(less)} less {less[:1]}")
+        more = list((collections.Counter(found) - collections.Counter(outlines[reference])).items())
+        less = list((collections.Counter(outlines[reference]) - collections.Counter(found)).items())
+        for sign, part in (("+", more), ("-", less)):
+            say(*(f"{sign}{n} {text}" for text, n in part[:4]))
+        expect(not more and not less, f"{backend} against {reference}: {sum(n for _, n in more)} spans more, "
+                                      f"{sum(n for _, n in less)} less")
 
 
 class Collector:

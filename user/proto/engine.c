@@ -101,6 +101,10 @@ static void new_turn(struct flow *f, enum weft_dir dir)
 	}
 	if (h->searching) /* looking for a boundary starts anew */
 		balance__drop(f->engine->books, DROP_LOST_BYTES, half__consume(h, h->len));
+	if (f->proto->keyed) {
+		f->unsure = false; /* an answer says itself what it answers */
+		return;
+	}
 	if (dir == f->req_dir) {
 		if (f->unsure && f->unsure_turn < f->turn) {
 			exchange__give_up(f, f->turn, EXCHANGE_LOST_BYTES, f->now);

@@ -257,13 +257,15 @@ static struct exchange *by_key(struct flow *f, uint64_t key)
 
 void exchange__answer(struct flow *f, struct half *h)
 {
-	if (h->x || f->proto->keyed || f->unsure)
+	if (h->x || (f->unsure && !f->proto->keyed))
 		return;
-	exchange__end_one_way(f);
-	if (list__empty(&f->pending))
-		return;
-	h->x = LIST_OF(f->pending.next, struct exchange, link);
-	if (!h->x->resp_start)
+	if (f->proto->keyed) {
+		h->x = h->m->key ? by_key(f, h->m->key) : NULL;
+	} else {
+		exchange__end_one_way(f);
+		h->x = list__empty(&f->pending) ? NULL : LIST_OF(f->pending.next, struct exchange, link);
+	}
+	if (h->x && !h->x->resp_start)
 		h->x->resp_start = h->n_marks ? h->marks[0].ts : h->last.ts;
 }
 

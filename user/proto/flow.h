@@ -113,7 +113,7 @@ bool exchange__start(struct flow *f, struct half *h);
 /* The request is known (HEAD or DONE). */
 void exchange__begin(struct flow *f, struct half *h);
 void exchange__request_done(struct flow *f, struct half *h);
-/* The first byte of a response: h->x is set to what it answers, or stays NULL. */
+/* Bytes of a response: h->x is set to what it answers, or stays NULL (keyed: until the message says its key, which is not 0). */
 void exchange__answer(struct flow *f, struct half *h);
 void exchange__response_done(struct flow *f, struct half *h);
 /* No more requests of this call will come: end what waits for no response (message.one_way). */

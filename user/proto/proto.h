@@ -71,7 +71,7 @@ enum message_state {
  */
 struct message {
 	struct arena keep;  /* for message__keep() */
-	uint64_t key;       /* set by the parser when protocol.keyed: how a response finds its request */
+	uint64_t key;       /* set by the parser when protocol.keyed: how a response finds its request; never 0 */
 	bool truncated;     /* set by the parser: something it wanted was not captured (a long URL, a long query) */
 	bool failed;        /* set by the parser: the exchange failed below the protocol, see `failure` */
 	const char *failure; /* static text for facts.failure */
