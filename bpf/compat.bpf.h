@@ -30,7 +30,8 @@
  */
 #define __subprog static __noinline __attribute__((unused))
 #define __global __weak __noinline
-#define TS_COMPAT 0x2 /* arch/x86/include/asm/thread_info.h: the current system call is a 32-bit one */
+#define TS_COMPAT                                                                                  \
+	0x2 /* arch/x86/include/asm/thread_info.h: the current system call is a 32-bit one */
 
 /* A pointer as a mere number: functions that the verifier checks on their own take no kernel pointers. */
 static __always_inline __u64 compat__number(const void *p)

@@ -23,7 +23,8 @@ static __always_inline __u64 conn__number(void)
 }
 
 /* EOF, SHUT and CLOSE: no bytes, only where. */
-static __always_inline int conn__mark(struct conn_state *st, __u8 kind, __u8 dir, __u32 pid, __u32 tid)
+static __always_inline int conn__mark(struct conn_state *st, __u8 kind, __u8 dir, __u32 pid,
+				      __u32 tid)
 {
 	struct weft_data *d = emit__reserve(sizeof(*d));
 
@@ -113,7 +114,8 @@ static __always_inline struct conn_state *conn__state(__u64 key, __u8 bits)
 	return bpf_map_lookup_elem(&conns, &key);
 }
 
-static __always_inline void conn__fill_unix(struct conn_state *st, struct sock *sk, struct weft_open *o)
+static __always_inline void conn__fill_unix(struct conn_state *st, struct sock *sk,
+					    struct weft_open *o)
 {
 	struct sock *peer = sock__unix_peer(sk);
 	struct unix_address *mine = sock__unix_name(sk), *theirs = sock__unix_name(peer);
@@ -131,8 +133,8 @@ static __always_inline void conn__fill_unix(struct conn_state *st, struct sock *
 		sock__unix_path(theirs, o);
 }
 
-static __always_inline void conn__fill_inet(struct conn_state *st, struct sock *sk, struct weft_open *o, int dir,
-					    __u32 ret)
+static __always_inline void conn__fill_inet(struct conn_state *st, struct sock *sk,
+					    struct weft_open *o, int dir, __u32 ret)
 {
 	int counts = sock__counts(sk, st->family), accepted = sock__was_accepted(sk);
 
@@ -184,7 +186,8 @@ __global int conn__open(struct conn_state *st, struct call *c, __u32 ret)
 		conn__fill_unix(st, sk, o);
 	else
 		conn__fill_inet(st, sk, o, c->dir, ret);
-	o->h.flags |= WEFT_F_POS; /* what has no sequence numbers is counted from here, so from zero */
+	o->h.flags |=
+		WEFT_F_POS; /* what has no sequence numbers is counted from here, so from zero */
 	emit__submit(o, WEFT_EV_OPEN);
 	return 0;
 }

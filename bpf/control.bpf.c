@@ -17,8 +17,9 @@ int setup(void *ctx)
 	if (!s || !pid)
 		return -1;
 	s->pidns_level = BPF_CORE_READ(pid, level);
-	if (bpf_probe_read_kernel(&up, sizeof(up), (void *)pid + bpf_core_field_offset(struct pid, numbers) +
-				  s->pidns_level * bpf_core_type_size(struct upid)))
+	if (bpf_probe_read_kernel(&up, sizeof(up),
+				  (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+					  s->pidns_level * bpf_core_type_size(struct upid)))
 		return -1;
 	s->pidns = (__u64)up.ns;
 	return 0;
@@ -98,7 +99,8 @@ static long sweep_one(struct bpf_map *map, __u64 *key, struct conn_state *st, __
 {
 	struct sock *sk = (void *)*key;
 
-	if (st->family != AF_UNIX && sock__family(sk) == st->family && BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP)
+	if (st->family != AF_UNIX && sock__family(sk) == st->family &&
+	    BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP)
 		return 0; /* state_destroyed() sees its end */
 	if (sock__inode(sk) == st->ino && sock__family(sk) == st->family)
 		return 0;

@@ -36,7 +36,8 @@ static __always_inline void *emit__reserve(__u64 bytes)
 	return p;
 }
 
-static __always_inline void emit__header(struct weft_event *h, __u8 kind, __u32 size, __u32 pid, __u32 tid, __u64 conn)
+static __always_inline void emit__header(struct weft_event *h, __u8 kind, __u32 size, __u32 pid,
+					 __u32 tid, __u64 conn)
 {
 	h->size = size;
 	h->kind = kind;

@@ -48,6 +48,7 @@ enum weft_kind {
 	WEFT_EV_SELECT = 9, /* struct weft_proc: a process came under the filter by entering a selected cgroup */
 	WEFT_EV_IOURING = 10, /* struct weft_proc: a selected process set up io_uring, which this back end can't see */
 	WEFT_EV_CONNECT = 11, /* struct weft_connect: a selected process began to connect a TCP socket */
+	WEFT_EV_STRANGER = 12, /* struct weft_proc: a process that is not selected runs another program now; on request */
 	WEFT_EV_KERNEL_MAX,
 	/* 64 and above: made by user space (recorded files, packet captures); see user/source/record.h */
 	WEFT_EV_USER = 64,

@@ -38,8 +38,9 @@ __global int filter__nr_at(__u64 task)
 	pid = BPF_CORE_READ((struct task_struct *)task, thread_pid);
 	if (!pid || BPF_CORE_READ(pid, level) < s->pidns_level)
 		return 0;
-	if (bpf_probe_read_kernel(&up, sizeof(up), (void *)pid + bpf_core_field_offset(struct pid, numbers) +
-				  s->pidns_level * bpf_core_type_size(struct upid)))
+	if (bpf_probe_read_kernel(&up, sizeof(up),
+				  (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+					  s->pidns_level * bpf_core_type_size(struct upid)))
 		return 0;
 	return (__u64)up.ns == s->pidns ? up.nr : 0;
 }

@@ -77,10 +77,10 @@ struct gather {
 	struct call *c;
 	char *bytes; /* has room for twice `max` */
 	__u64 max;
-	__u64 to;    /* where in `bytes` the next piece goes */
+	__u64 to; /* where in `bytes` the next piece goes */
 	__u64 from;
 	__u64 want;
-	__u64 pos;   /* where the segment begins */
+	__u64 pos; /* where the segment begins */
 	__s64 err;
 };
 
@@ -110,7 +110,8 @@ static long io__piece(__u32 i, struct gather *g)
 	g->want -= n;
 	barrier_var(n);
 	barrier_var(to);
-	if (n > g->max || to > g->max || bpf_probe_read_user(g->bytes + to, n, v.iov_base + skip + in)) {
+	if (n > g->max || to > g->max ||
+	    bpf_probe_read_user(g->bytes + to, n, v.iov_base + skip + in)) {
 		g->err = -1;
 		return 1;
 	}
@@ -118,15 +119,19 @@ static long io__piece(__u32 i, struct gather *g)
 }
 
 /* Copies a call's range to bytes[at...]. Returns how many were copied, or -1. */
-static __always_inline int io__gather(struct call *c, char *bytes, __u64 at, __u64 max, __u64 from, __u32 want)
+static __always_inline int io__gather(struct call *c, char *bytes, __u64 at, __u64 max, __u64 from,
+				      __u32 want)
 {
-	struct gather g = { .c = c, .bytes = bytes, .max = max, .to = at, .from = from, .want = want };
+	struct gather g = {
+		.c = c, .bytes = bytes, .max = max, .to = at, .from = from, .want = want
+	};
 
 	bpf_loop(c->n_iov < IO_SEGMENTS ? c->n_iov : IO_SEGMENTS, io__piece, &g, 0);
 	return g.err ? -1 : g.to - at;
 }
 
-static __always_inline int io__copy_one(struct call *c, struct weft_data *d, __u64 max, __u32 len, struct share *s)
+static __always_inline int io__copy_one(struct call *c, struct weft_data *d, __u64 max, __u32 len,
+					struct share *s)
 {
 	__u64 head = s->head, tail = s->tail, base = c->base + c->skip;
 
@@ -163,7 +168,8 @@ static __always_inline int io__copy_many(struct call *c, struct weft_data *d, __
 		if (n < 0)
 			return -1;
 		if (n < s->tail)
-			s->tail = 0; /* behind the segments looked at: no bytes rather than wrong ones */
+			s->tail =
+				0; /* behind the segments looked at: no bytes rather than wrong ones */
 	}
 	return 0;
 }
@@ -185,7 +191,8 @@ static __always_inline void io__pad(struct weft_data *d, __u64 need, __u64 room)
 
 __global int io__data(struct call *c, struct conn_state *st, __u32 off, __u32 len)
 {
-	__u64 max, room, one, many, need; /* the first three are constants on each way below, for the verifier */
+	__u64 max, room, one, many,
+		need; /* the first three are constants on each way below, for the verifier */
 	struct weft_data *d;
 	struct share s = {};
 	int err = 0;
@@ -194,7 +201,8 @@ __global int io__data(struct call *c, struct conn_state *st, __u32 off, __u32 le
 		return -1;
 	many = c->n_iov > 1;
 	need = s.head + s.tail;
-#define IO_TRY(limit, bytes, alone) (max = (limit), room = (bytes), one = (alone), emit__reserve(sizeof(*d) + (bytes)))
+#define IO_TRY(limit, bytes, alone)                                                                \
+	(max = (limit), room = (bytes), one = (alone), emit__reserve(sizeof(*d) + (bytes)))
 	if (!need)
 		d = IO_TRY(0, 0, 1);
 	else if (!many && s.head <= 136)
@@ -212,7 +220,8 @@ __global int io__data(struct call *c, struct conn_state *st, __u32 off, __u32 le
 	else if (need <= 992)
 		d = IO_TRY(992, IO_ROOM_MANY(992), 0);
 	else
-		d = IO_TRY(WEFT_HEAD_MAX + WEFT_TAIL_MAX, IO_ROOM_MANY(WEFT_HEAD_MAX + WEFT_TAIL_MAX), 0);
+		d = IO_TRY(WEFT_HEAD_MAX + WEFT_TAIL_MAX,
+			   IO_ROOM_MANY(WEFT_HEAD_MAX + WEFT_TAIL_MAX), 0);
 #undef IO_TRY
 	if (!d)
 		return -1;

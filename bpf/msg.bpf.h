@@ -26,7 +26,8 @@ static __always_inline __u32 msg__fd(struct task_struct *task)
 {
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
 
-	return SYSNO(regs) < SYSNO_MAX && sysno_what[SYSNO(regs) & (SYSNO_MAX - 1)] ? SYSARG1(regs) : ~0U;
+	return SYSNO(regs) < SYSNO_MAX && sysno_what[SYSNO(regs) & (SYSNO_MAX - 1)] ? SYSARG1(regs)
+										    : ~0U;
 }
 
 /* Where the bytes are, before the call moves the iterator on. */

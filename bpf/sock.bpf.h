@@ -49,7 +49,8 @@ __global __u64 sock__of_fd(__u32 fd)
 static __always_inline __u64 sock__inode(struct sock *sk)
 {
 	struct socket *sock = BPF_CORE_READ(sk, sk_socket);
-	struct socket_alloc *alloc = (void *)sock - bpf_core_field_offset(struct socket_alloc, socket);
+	struct socket_alloc *alloc = (void *)sock -
+				     bpf_core_field_offset(struct socket_alloc, socket);
 
 	return sock ? BPF_CORE_READ(alloc, vfs_inode.i_ino) : 0;
 }
@@ -67,7 +68,8 @@ static __always_inline int sock__counts(struct sock *sk, __u16 family)
 {
 	struct inet_connection_sock *icsk = (void *)sk;
 
-	return family != AF_UNIX && BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP && !BPF_CORE_READ(icsk, icsk_ulp_ops);
+	return family != AF_UNIX && BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP &&
+	       !BPF_CORE_READ(icsk, icsk_ulp_ops);
 }
 
 /* Sequence number after the last byte that the process wrote. */
@@ -86,7 +88,8 @@ static __always_inline __u32 sock__read(struct sock *sk)
 	__u32 copied = BPF_CORE_READ(tp, copied_seq);
 	int done = bpf_core_enum_value(enum sock_flags, SOCK_DONE);
 
-	if (((BPF_CORE_READ(sk, __sk_common.skc_flags) >> done) & 1) && copied == BPF_CORE_READ(tp, rcv_nxt))
+	if (((BPF_CORE_READ(sk, __sk_common.skc_flags) >> done) & 1) &&
+	    copied == BPF_CORE_READ(tp, rcv_nxt))
 		copied--;
 	return copied;
 }
@@ -100,7 +103,8 @@ static __always_inline int sock__is_fresh(struct sock *sk, int accepted, int dir
 {
 	struct tcp_sock *tp = (void *)sk;
 	__u32 first_in = BPF_CORE_READ(tp, rcv_nxt) - (__u32)BPF_CORE_READ(tp, bytes_received);
-	__u32 first_out = BPF_CORE_READ(tp, snd_una) - (__u32)BPF_CORE_READ(tp, bytes_acked) + !accepted;
+	__u32 first_out = BPF_CORE_READ(tp, snd_una) - (__u32)BPF_CORE_READ(tp, bytes_acked) +
+			  !accepted;
 	__u32 in = sock__read(sk) - (dir == WEFT_IN ? ret : 0);
 	__u32 out = sock__written(sk) - (dir == WEFT_OUT ? ret : 0);
 
@@ -131,7 +135,8 @@ static __always_inline struct unix_address *sock__unix_name(struct sock *sk)
 
 static __always_inline void sock__unix_path(struct unix_address *a, struct weft_open *o)
 {
-	const char *from = (void *)a + bpf_core_field_offset(struct unix_address, name) + sizeof(__u16);
+	const char *from = (void *)a + bpf_core_field_offset(struct unix_address, name) +
+			   sizeof(__u16);
 	__u64 n = BPF_CORE_READ(a, len) - sizeof(__u16);
 	char last = 0;
 
@@ -145,8 +150,8 @@ static __always_inline void sock__unix_path(struct unix_address *a, struct weft_
 	o->path_len = o->path[0] && !last ? n - 1 : n;
 }
 
-static __always_inline void sock__addr(struct weft_addr *a, __u16 family, const struct in6_addr *v6, __u32 v4,
-				       __u16 port)
+static __always_inline void sock__addr(struct weft_addr *a, __u16 family, const struct in6_addr *v6,
+				       __u32 v4, __u16 port)
 {
 	__u32 w[4] = {};
 
@@ -168,8 +173,10 @@ static __always_inline void sock__addr(struct weft_addr *a, __u16 family, const 
 static __always_inline void sock__inet_addrs(struct sock *sk, __u16 family, struct weft_open *o)
 {
 	sock__addr(&o->local, family, &sk->__sk_common.skc_v6_rcv_saddr,
-		   BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr), BPF_CORE_READ(sk, __sk_common.skc_num));
-	sock__addr(&o->remote, family, &sk->__sk_common.skc_v6_daddr, BPF_CORE_READ(sk, __sk_common.skc_daddr),
+		   BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr),
+		   BPF_CORE_READ(sk, __sk_common.skc_num));
+	sock__addr(&o->remote, family, &sk->__sk_common.skc_v6_daddr,
+		   BPF_CORE_READ(sk, __sk_common.skc_daddr),
 		   bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport)));
 }
 

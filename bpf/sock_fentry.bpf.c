@@ -2,28 +2,29 @@
 /* Back end 1: fentry/fexit. The cheapest where the kernel has trampolines, and the return is never missed for want of room. */
 #include "msg.bpf.h"
 
-#define SENDMSG(fn)                                                                                    \
-	SEC("fentry/" #fn)                                                                             \
-	int BPF_PROG(fentry_##fn, struct socket *sock, struct msghdr *msg)                             \
-	{                                                                                              \
-		return msg__enter(sock, msg, WEFT_OUT, 0);                                             \
-	}                                                                                              \
-	SEC("fexit/" #fn)                                                                              \
-	int BPF_PROG(fexit_##fn, struct socket *sock, struct msghdr *msg, size_t size, int ret)        \
-	{                                                                                              \
-		return msg__exit(ret);                                                                 \
+#define SENDMSG(fn)                                                                                \
+	SEC("fentry/" #fn)                                                                         \
+	int BPF_PROG(fentry_##fn, struct socket *sock, struct msghdr *msg)                         \
+	{                                                                                          \
+		return msg__enter(sock, msg, WEFT_OUT, 0);                                         \
+	}                                                                                          \
+	SEC("fexit/" #fn)                                                                          \
+	int BPF_PROG(fexit_##fn, struct socket *sock, struct msghdr *msg, size_t size, int ret)    \
+	{                                                                                          \
+		return msg__exit(ret);                                                             \
 	}
 
-#define RECVMSG(fn)                                                                                    \
-	SEC("fentry/" #fn)                                                                             \
-	int BPF_PROG(fentry_##fn, struct socket *sock, struct msghdr *msg, size_t size, int flags)     \
-	{                                                                                              \
-		return msg__enter(sock, msg, WEFT_IN, flags);                                          \
-	}                                                                                              \
-	SEC("fexit/" #fn)                                                                              \
-	int BPF_PROG(fexit_##fn, struct socket *sock, struct msghdr *msg, size_t size, int flags, int ret) \
-	{                                                                                              \
-		return msg__exit(ret);                                                                 \
+#define RECVMSG(fn)                                                                                \
+	SEC("fentry/" #fn)                                                                         \
+	int BPF_PROG(fentry_##fn, struct socket *sock, struct msghdr *msg, size_t size, int flags) \
+	{                                                                                          \
+		return msg__enter(sock, msg, WEFT_IN, flags);                                      \
+	}                                                                                          \
+	SEC("fexit/" #fn)                                                                          \
+	int BPF_PROG(fexit_##fn, struct socket *sock, struct msghdr *msg, size_t size, int flags,  \
+		     int ret)                                                                      \
+	{                                                                                          \
+		return msg__exit(ret);                                                             \
 	}
 
 SENDMSG(inet_sendmsg)
@@ -46,7 +47,8 @@ int BPF_PROG(fexit_unix_shutdown, struct socket *sock, int how, int ret)
 }
 
 SEC("fexit/unix_stream_connect")
-int BPF_PROG(fexit_unix_connect, struct socket *sock, struct sockaddr *addr, int len, int flags, int ret)
+int BPF_PROG(fexit_unix_connect, struct socket *sock, struct sockaddr *addr, int len, int flags,
+	     int ret)
 {
 	return msg__born(sock, CONN_CLIENT, ret);
 }

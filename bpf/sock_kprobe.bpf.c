@@ -6,28 +6,29 @@
  */
 #include "msg.bpf.h"
 
-#define SENDMSG(fn)                                                                        \
-	SEC("kprobe/" #fn)                                                                 \
-	int BPF_KPROBE(kprobe_##fn, struct socket *sock, struct msghdr *msg)               \
-	{                                                                                  \
-		return msg__enter(sock, msg, WEFT_OUT, 0);                                 \
-	}                                                                                  \
-	SEC("kretprobe/" #fn)                                                              \
-	int BPF_KRETPROBE(kretprobe_##fn, int ret)                                         \
-	{                                                                                  \
-		return msg__exit(ret);                                                     \
+#define SENDMSG(fn)                                                                                \
+	SEC("kprobe/" #fn)                                                                         \
+	int BPF_KPROBE(kprobe_##fn, struct socket *sock, struct msghdr *msg)                       \
+	{                                                                                          \
+		return msg__enter(sock, msg, WEFT_OUT, 0);                                         \
+	}                                                                                          \
+	SEC("kretprobe/" #fn)                                                                      \
+	int BPF_KRETPROBE(kretprobe_##fn, int ret)                                                 \
+	{                                                                                          \
+		return msg__exit(ret);                                                             \
 	}
 
-#define RECVMSG(fn)                                                                                 \
-	SEC("kprobe/" #fn)                                                                          \
-	int BPF_KPROBE(kprobe_##fn, struct socket *sock, struct msghdr *msg, size_t size, int flags) \
-	{                                                                                           \
-		return msg__enter(sock, msg, WEFT_IN, flags);                                       \
-	}                                                                                           \
-	SEC("kretprobe/" #fn)                                                                       \
-	int BPF_KRETPROBE(kretprobe_##fn, int ret)                                                  \
-	{                                                                                           \
-		return msg__exit(ret);                                                              \
+#define RECVMSG(fn)                                                                                \
+	SEC("kprobe/" #fn)                                                                         \
+	int BPF_KPROBE(kprobe_##fn, struct socket *sock, struct msghdr *msg, size_t size,          \
+		       int flags)                                                                  \
+	{                                                                                          \
+		return msg__enter(sock, msg, WEFT_IN, flags);                                      \
+	}                                                                                          \
+	SEC("kretprobe/" #fn)                                                                      \
+	int BPF_KRETPROBE(kretprobe_##fn, int ret)                                                 \
+	{                                                                                          \
+		return msg__exit(ret);                                                             \
 	}
 
 SENDMSG(inet_sendmsg)

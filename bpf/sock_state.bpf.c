@@ -17,7 +17,8 @@ static __always_inline void state__connecting(struct sock *sk)
 	if (!f)
 		return;
 	st = bpf_map_lookup_elem(&conns, &key);
-	if (st && st->conn) /* connect() again on a socket that was disconnected: another connection */
+	if (st &&
+	    st->conn) /* connect() again on a socket that was disconnected: another connection */
 		conn__gone(st);
 	st = conn__state(key, CONN_BORN | CONN_CLIENT);
 	if (!st)

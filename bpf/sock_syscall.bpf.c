@@ -19,7 +19,8 @@ struct sys {
 	__s64 ret;
 };
 
-static __always_inline void sys__call(struct sys *s, struct call *c, struct sock *sk, __u32 fd, int dir)
+static __always_inline void sys__call(struct sys *s, struct call *c, struct sock *sk, __u32 fd,
+				      int dir)
 {
 	c->sk = (__u64)sk;
 	c->pid = s->f->pid;
@@ -51,8 +52,8 @@ __global int sys__has_room(struct call *c)
 /* A call and, for sendmmsg and recvmmsg, what its messages share. */
 struct many {
 	struct call c;
-	__u64 at;      /* struct mmsghdr in user memory */
-	__u32 total;   /* bytes of the messages not yet handled */
+	__u64 at;    /* struct mmsghdr in user memory */
+	__u32 total; /* bytes of the messages not yet handled */
 	__u32 flags;
 };
 
@@ -61,9 +62,11 @@ static __always_inline int sys__header(struct many *m, __u32 i, __u64 iov[2], __
 {
 	const void *at = (void *)(m->at + i * sizeof(struct mmsghdr));
 
-	if (iov && bpf_probe_read_user(iov, 16, at + __builtin_offsetof(struct mmsghdr, msg_hdr.msg_iov)))
+	if (iov &&
+	    bpf_probe_read_user(iov, 16, at + __builtin_offsetof(struct mmsghdr, msg_hdr.msg_iov)))
 		return -1;
-	return bpf_probe_read_user(len, sizeof(*len), at + __builtin_offsetof(struct mmsghdr, msg_len));
+	return bpf_probe_read_user(len, sizeof(*len),
+				   at + __builtin_offsetof(struct mmsghdr, msg_len));
 }
 
 static long sys__sum(__u32 i, struct many *m)
@@ -172,25 +175,17 @@ __subprog int sys__other(struct sys *s, int what)
 {
 	switch (what) {
 	case SYSNO_SENDFILE:
-	case SYSNO_SPLICE:
-		return sys__splice(s, what);
-	case SYSNO_CONNECT:
-		sys__born(s, SYSARG1(s->regs), CONN_CLIENT);
-		return 0;
-	case SYSNO_ACCEPT:
-		sys__born(s, s->ret, CONN_SERVER);
-		return 0;
-	case SYSNO_SHUTDOWN:
-		return sys__shutdown(s);
-	case SYSNO_SOCKETPAIR:
-		return sys__socketpair(s);
+	case SYSNO_SPLICE: return sys__splice(s, what);
+	case SYSNO_CONNECT: sys__born(s, SYSARG1(s->regs), CONN_CLIENT); return 0;
+	case SYSNO_ACCEPT: sys__born(s, s->ret, CONN_SERVER); return 0;
+	case SYSNO_SHUTDOWN: return sys__shutdown(s);
+	case SYSNO_SOCKETPAIR: return sys__socketpair(s);
 	case SYSNO_IO_URING:
 		if (!(__sync_fetch_and_or(&s->f->bits, FILTER_IO_URING) & FILTER_IO_URING))
-			task__emit(WEFT_EV_IOURING, s->task, s->f->pid, filter__tid(s->task, s->f->pid),
-				   task__ppid(s->task));
+			task__emit(WEFT_EV_IOURING, s->task, s->f->pid,
+				   filter__tid(s->task, s->f->pid), task__ppid(s->task));
 		return 0;
-	default:
-		return 0;
+	default: return 0;
 	}
 }
 
@@ -201,10 +196,8 @@ static __always_inline int sys__dir(int what)
 	case SYSNO_READV:
 	case SYSNO_RECVFROM:
 	case SYSNO_RECVMSG:
-	case SYSNO_RECVMMSG:
-		return WEFT_IN;
-	default:
-		return WEFT_OUT;
+	case SYSNO_RECVMMSG: return WEFT_IN;
+	default: return WEFT_OUT;
 	}
 }
 
@@ -213,15 +206,12 @@ static __always_inline __u64 sys__flags(struct sys *s, int what)
 {
 	switch (what) {
 	case SYSNO_RECVMSG:
-	case SYSNO_SENDMSG:
-		return SYSARG3(s->regs);
+	case SYSNO_SENDMSG: return SYSARG3(s->regs);
 	case SYSNO_RECVFROM:
 	case SYSNO_SENDTO:
 	case SYSNO_RECVMMSG:
-	case SYSNO_SENDMMSG:
-		return SYSARG4(s->regs);
-	default:
-		return 0;
+	case SYSNO_SENDMMSG: return SYSARG4(s->regs);
+	default: return 0;
 	}
 }
 
@@ -233,21 +223,20 @@ static __always_inline int sys__where(struct sys *s, struct call *c, int what)
 	c->base = SYSARG2(s->regs);
 	switch (what) {
 	case SYSNO_READV:
-	case SYSNO_WRITEV:
-		c->n_iov = SYSARG3(s->regs);
-		break;
+	case SYSNO_WRITEV: c->n_iov = SYSARG3(s->regs); break;
 	case SYSNO_RECVMSG:
 	case SYSNO_SENDMSG:
-		if (bpf_probe_read_user(iov, sizeof(iov), (void *)c->base + __builtin_offsetof(struct user_msghdr, msg_iov)))
+		if (bpf_probe_read_user(iov, sizeof(iov),
+					(void *)c->base +
+						__builtin_offsetof(struct user_msghdr, msg_iov)))
 			return -1;
 		n = iov[1];
-		barrier_var(n); /* or clang loads it and the register above by the same instruction */
+		barrier_var(
+			n); /* or clang loads it and the register above by the same instruction */
 		c->base = iov[0];
 		c->n_iov = n;
 		break;
-	default:
-		c->wants = SYSARG3(s->regs) != 0;
-		return 0;
+	default: c->wants = SYSARG3(s->regs) != 0; return 0;
 	}
 	c->iov_user = 1;
 	if (!s->ret)
@@ -275,7 +264,8 @@ static __always_inline int sys__bytes(struct sys *s, struct sock *sk, int what)
 	return 0;
 }
 
-static __always_inline int sys__exit(struct task_struct *task, struct pt_regs *regs, __u64 nr, __s64 ret)
+static __always_inline int sys__exit(struct task_struct *task, struct pt_regs *regs, __u64 nr,
+				     __s64 ret)
 {
 	struct sys s = { .task = task, .regs = regs, .ret = ret };
 	__u8 what = nr < SYSNO_MAX ? sysno_what[nr & (SYSNO_MAX - 1)] : SYSNO_NONE;
@@ -354,25 +344,29 @@ int BPF_PROG(fexit_splice, struct pt_regs *regs, long ret)
 SEC("kretprobe/" SYS_FN(sendfile64))
 int BPF_KRETPROBE(kretprobe_sendfile, long ret)
 {
-	return sys__one((struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()), SYSNO_SENDFILE, ret);
+	return sys__one((struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()),
+			SYSNO_SENDFILE, ret);
 }
 
 SEC("kretprobe/" SYS_FN(splice))
 int BPF_KRETPROBE(kretprobe_splice, long ret)
 {
-	return sys__one((struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()), SYSNO_SPLICE, ret);
+	return sys__one((struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()),
+			SYSNO_SPLICE, ret);
 }
 
 SEC("kretprobe/" SYS_FN(accept))
 int BPF_KRETPROBE(kretprobe_accept, long ret)
 {
-	return sys__one((struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()), SYSNO_ACCEPT, ret);
+	return sys__one((struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()),
+			SYSNO_ACCEPT, ret);
 }
 
 SEC("kretprobe/" SYS_FN(accept4))
 int BPF_KRETPROBE(kretprobe_accept4, long ret)
 {
-	return sys__one((struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()), SYSNO_ACCEPT, ret);
+	return sys__one((struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()),
+			SYSNO_ACCEPT, ret);
 }
 
 char LICENSE[] SEC("license") = "GPL";

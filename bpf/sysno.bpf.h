@@ -12,11 +12,11 @@ enum sysno_what {
 	SYSNO_NONE = 0, /* not ours */
 	SYSNO_READ,     /* fd, buffer */
 	SYSNO_WRITE,
-	SYSNO_READV,    /* fd, iovec, count */
+	SYSNO_READV, /* fd, iovec, count */
 	SYSNO_WRITEV,
 	SYSNO_RECVFROM, /* fd, buffer, size, flags */
 	SYSNO_SENDTO,
-	SYSNO_RECVMSG,  /* fd, msghdr, flags */
+	SYSNO_RECVMSG, /* fd, msghdr, flags */
 	SYSNO_SENDMSG,
 	SYSNO_RECVMMSG, /* fd, mmsghdr, count, flags */
 	SYSNO_SENDMMSG,
@@ -27,7 +27,7 @@ enum sysno_what {
 	SYSNO_SHUTDOWN,
 	SYSNO_SOCKETPAIR,
 	SYSNO_IO_URING,
-	SYSNO_COMPAT,   /* moves bytes if it is a 32-bit call, and is something else if not */
+	SYSNO_COMPAT, /* moves bytes if it is a 32-bit call, and is something else if not */
 };
 
 #if defined(__TARGET_ARCH_x86)
@@ -62,8 +62,8 @@ static const __u8 sysno_what[SYSNO_MAX] = {
 	[288] = SYSNO_ACCEPT, /* accept4 */
 	[299] = SYSNO_RECVMMSG,
 	[307] = SYSNO_SENDMMSG,
-	[327] = SYSNO_READV,  /* preadv2 at offset -1; at any other it fails on sockets */
-	[328] = SYSNO_WRITEV, /* pwritev2 */
+	[327] = SYSNO_READV,    /* preadv2 at offset -1; at any other it fails on sockets */
+	[328] = SYSNO_WRITEV,   /* pwritev2 */
 	[425] = SYSNO_IO_URING, /* io_uring_setup */
 	[426] = SYSNO_IO_URING, /* io_uring_enter: set up before weft came */
 

@@ -29,7 +29,8 @@ static __always_inline int task__in_selected_cgroup(struct task_struct *task)
 {
 	struct settings *s = filter__settings();
 
-	return s && s->n_cgroups && task__cgroup_selected((__u64)BPF_CORE_READ(task, cgroups, dfl_cgrp));
+	return s && s->n_cgroups &&
+	       task__cgroup_selected((__u64)BPF_CORE_READ(task, cgroups, dfl_cgrp));
 }
 
 /* Put an unselected process under the filter because of its cgroup. */
@@ -70,6 +71,8 @@ int BPF_PROG(task_exec, struct task_struct *task, int old_pid)
 {
 	struct filter *f = filter__current(task), *kept;
 	__u64 group = (__u64)task->signal;
+	struct settings *s;
+	__u32 nr;
 
 	if (!f && old_pid != task->pid) {
 		kept = bpf_map_lookup_elem(&leaderless, &group);
@@ -77,7 +80,8 @@ int BPF_PROG(task_exec, struct task_struct *task, int old_pid)
 			struct filter mark = *kept;
 
 			mark.bits &= FILTER_BY;
-			f = bpf_task_storage_get(&filter, task, &mark, BPF_LOCAL_STORAGE_GET_F_CREATE);
+			f = bpf_task_storage_get(&filter, task, &mark,
+						 BPF_LOCAL_STORAGE_GET_F_CREATE);
 			bpf_map_delete_elem(&leaderless, &group);
 		}
 	}
@@ -86,8 +90,13 @@ int BPF_PROG(task_exec, struct task_struct *task, int old_pid)
 		task__emit(WEFT_EV_EXEC, task, f->pid, f->pid, task__ppid(task));
 		return 0;
 	}
-	if (task__in_selected_cgroup(task))
+	s = filter__settings();
+	if (task__in_selected_cgroup(task)) {
 		task__select(task);
+	} else if (s && s->watch_exec) {
+		nr = filter__nr(task);
+		task__emit(WEFT_EV_STRANGER, task, nr, nr, task__ppid(task));
+	}
 	return 0;
 }
 
@@ -108,12 +117,14 @@ int BPF_PROG(task_exit, struct task_struct *task)
 	/* The last two threads may both see that nobody lives. */
 	if (__sync_fetch_and_or(&f->bits, FILTER_EXITED) & FILTER_EXITED)
 		return 0;
-	task__emit(WEFT_EV_EXIT, task->group_leader, f->pid, filter__tid(task, f->pid), task__ppid(task));
+	task__emit(WEFT_EV_EXIT, task->group_leader, f->pid, filter__tid(task, f->pid),
+		   task__ppid(task));
 	return 0;
 }
 
 SEC("tp_btf/cgroup_attach_task")
-int BPF_PROG(task_cgroup, struct cgroup *dst, const char *path, struct task_struct *task, bool threadgroup)
+int BPF_PROG(task_cgroup, struct cgroup *dst, const char *path, struct task_struct *task,
+	     bool threadgroup)
 {
 	struct settings *s = filter__settings();
 	struct filter *f;

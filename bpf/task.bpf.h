@@ -6,7 +6,8 @@
 #include "emit.bpf.h"
 #include "filter.bpf.h"
 
-static __always_inline void task__emit(__u8 kind, struct task_struct *task, __u32 pid, __u32 tid, __u32 ppid)
+static __always_inline void task__emit(__u8 kind, struct task_struct *task, __u32 pid, __u32 tid,
+				       __u32 ppid)
 {
 	struct weft_proc *p = emit__reserve(sizeof(*p));
 

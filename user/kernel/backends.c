@@ -24,7 +24,8 @@
 struct part {
 	const char *prog;  /* its name in bpf/ */
 	unsigned backends; /* which load it */
-	unsigned later;    /* of those, which attach it only when asked (late.c); never: control.bpf.c */
+	unsigned
+		later; /* of those, which attach it only when asked (late.c); never: control.bpf.c */
 	const char *event; /* classic tracepoint: its name in tracefs */
 };
 
@@ -86,8 +87,10 @@ static const struct part parts[] = {
 };
 
 static const char *const names[KERNEL_BACKEND_MAX] = {
-	[KERNEL_BACKEND_AUTO] = "auto",       [KERNEL_BACKEND_FENTRY] = "fentry",
-	[KERNEL_BACKEND_KPROBE] = "kprobe",   [KERNEL_BACKEND_SYSCALL] = "syscall",
+	[KERNEL_BACKEND_AUTO] = "auto",
+	[KERNEL_BACKEND_FENTRY] = "fentry",
+	[KERNEL_BACKEND_KPROBE] = "kprobe",
+	[KERNEL_BACKEND_SYSCALL] = "syscall",
 	[KERNEL_BACKEND_TRACEPOINT] = "tracepoint",
 };
 
@@ -116,20 +119,23 @@ void backends__choose(struct bpf_object *obj, enum kernel_backend backend)
 {
 	struct bpf_program *prog;
 
-	bpf_object__for_each_program(prog, obj) {
+	bpf_object__for_each_program (prog, obj) {
 		const struct part *p = part__find(bpf_program__name(prog));
 
 		bpf_program__set_autoload(prog, p && (p->backends & (1U << backend)));
 	}
 }
 
-static int part__attach(struct kernel *k, const struct part *p, struct bpf_program *prog, char *why, size_t why_len)
+static int part__attach(struct kernel *k, const struct part *p, struct bpf_program *prog, char *why,
+			size_t why_len)
 {
-	struct bpf_link *link = p->event ? tracefs__attach(prog, p->event) : bpf_program__attach(prog);
+	struct bpf_link *link = p->event ? tracefs__attach(prog, p->event)
+					 : bpf_program__attach(prog);
 	int err = -errno;
 
 	if (!link) {
-		snprintf(why, why_len, "program %s loaded, but can't be attached: %s", p->prog, strerror(-err));
+		snprintf(why, why_len, "program %s loaded, but can't be attached: %s", p->prog,
+			 strerror(-err));
 		return err;
 	}
 	if (k->n_links == KERNEL_LINKS_MAX) {
@@ -144,7 +150,7 @@ int backends__attach(struct kernel *k, char *why, size_t why_len)
 {
 	struct bpf_program *prog;
 
-	bpf_object__for_each_program(prog, k->obj) {
+	bpf_object__for_each_program (prog, k->obj) {
 		const struct part *p = part__find(bpf_program__name(prog));
 		int err;
 
@@ -163,7 +169,8 @@ static const struct bpf_insn nothing[] = {
 	{ .code = BPF_JMP | BPF_EXIT },
 };
 
-static int probe__tracing(enum bpf_attach_type type, enum bpf_attach_type link_type, const char *target)
+static int probe__tracing(enum bpf_attach_type type, enum bpf_attach_type link_type,
+			  const char *target)
 {
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = type);
 	struct btf *btf = btf__load_vmlinux_btf();
@@ -171,7 +178,8 @@ static int probe__tracing(enum bpf_attach_type type, enum bpf_attach_type link_t
 
 	if (!btf)
 		return -errno;
-	id = btf__find_by_name_kind(btf, target, type == BPF_TRACE_RAW_TP ? BTF_KIND_TYPEDEF : BTF_KIND_FUNC);
+	id = btf__find_by_name_kind(btf, target,
+				    type == BPF_TRACE_RAW_TP ? BTF_KIND_TYPEDEF : BTF_KIND_FUNC);
 	btf__free(btf);
 	if (id < 0)
 		return id;
@@ -181,7 +189,8 @@ static int probe__tracing(enum bpf_attach_type type, enum bpf_attach_type link_t
 		return fd;
 	link = bpf_link_create(fd, 0, link_type, NULL);
 	if (link < 0 && link != -EPERM)
-		link = bpf_raw_tracepoint_open(NULL, fd); /* before 5.19 tracing links are made this way only */
+		link = bpf_raw_tracepoint_open(
+			NULL, fd); /* before 5.19 tracing links are made this way only */
 	close(fd);
 	if (link < 0)
 		return link;
@@ -242,11 +251,14 @@ static int probe__tracepoint(void)
 int backends__probe(enum kernel_backend backend, char *why, size_t why_len)
 {
 	static const char *const reason[KERNEL_BACKEND_MAX] = {
-		[KERNEL_BACKEND_FENTRY] = "the kernel refuses trampolines (built without dynamic ftrace, or its "
-					  "architecture has none)",
-		[KERNEL_BACKEND_KPROBE] = "the kernel has no kprobes (CONFIG_KPROBE_EVENTS), or is locked down",
+		[KERNEL_BACKEND_FENTRY] =
+			"the kernel refuses trampolines (built without dynamic ftrace, or its "
+			"architecture has none)",
+		[KERNEL_BACKEND_KPROBE] =
+			"the kernel has no kprobes (CONFIG_KPROBE_EVENTS), or is locked down",
 		[KERNEL_BACKEND_SYSCALL] = "no system-call tracepoints with BTF",
-		[KERNEL_BACKEND_TRACEPOINT] = "no system-call tracepoints (CONFIG_FTRACE_SYSCALLS, tracefs)",
+		[KERNEL_BACKEND_TRACEPOINT] =
+			"no system-call tracepoints (CONFIG_FTRACE_SYSCALLS, tracefs)",
 	};
 	int err;
 
@@ -254,17 +266,12 @@ int backends__probe(enum kernel_backend backend, char *why, size_t why_len)
 	case KERNEL_BACKEND_FENTRY:
 		err = probe__tracing(BPF_TRACE_FEXIT, BPF_TRACE_FEXIT, "inet_sendmsg");
 		break;
-	case KERNEL_BACKEND_KPROBE:
-		err = probe__kprobe();
-		break;
+	case KERNEL_BACKEND_KPROBE: err = probe__kprobe(); break;
 	case KERNEL_BACKEND_SYSCALL:
 		err = probe__tracing(BPF_TRACE_RAW_TP, BPF_TRACE_RAW_TP, "btf_trace_sys_exit");
 		break;
-	case KERNEL_BACKEND_TRACEPOINT:
-		err = probe__tracepoint();
-		break;
-	default:
-		return -EINVAL;
+	case KERNEL_BACKEND_TRACEPOINT: err = probe__tracepoint(); break;
+	default: return -EINVAL;
 	}
 	if (err)
 		snprintf(why, why_len, "%s: %s", reason[backend], strerror(-err));

@@ -35,7 +35,10 @@ bool features__refused(char *why, size_t why_len)
 	else if (!admin && !features__capable(CAP_PERFMON))
 		missing = "CAP_PERFMON";
 	if (missing && why)
-		snprintf(why, why_len, "loading BPF programs needs %s, which this process lacks; run weft as root", missing);
+		snprintf(
+			why, why_len,
+			"loading BPF programs needs %s, which this process lacks; run weft as root",
+			missing);
 	return missing != NULL;
 }
 
@@ -50,7 +53,8 @@ static void feature__release(struct kernel_feature *f)
 	struct utsname u;
 
 	f->present = !uname(&u);
-	snprintf(f->detail, sizeof(f->detail), "%.20s %.60s %.20s", u.sysname, u.release, u.machine);
+	snprintf(f->detail, sizeof(f->detail), "%.20s %.60s %.20s", u.sysname, u.release,
+		 u.machine);
 }
 
 static void feature__btf(struct kernel_feature *f)
@@ -77,7 +81,8 @@ static void feature__cap(struct kernel_feature *f, int cap)
 {
 	bool own = features__capable(cap), admin = features__capable(CAP_SYS_ADMIN);
 
-	feature__say(f, own || admin, own ? "effective" : "implied by CAP_SYS_ADMIN", "not among the effective ones");
+	feature__say(f, own || admin, own ? "effective" : "implied by CAP_SYS_ADMIN",
+		     "not among the effective ones");
 }
 
 static void feature__cap_bpf(struct kernel_feature *f)
@@ -92,7 +97,8 @@ static void feature__cap_perfmon(struct kernel_feature *f)
 
 static void feature__cap_ptrace(struct kernel_feature *f)
 {
-	feature__say(f, features__capable(CAP_SYS_PTRACE), "effective", "not among the effective ones");
+	feature__say(f, features__capable(CAP_SYS_PTRACE), "effective",
+		     "not among the effective ones");
 }
 
 static void feature__cap_resource(struct kernel_feature *f)
@@ -173,12 +179,14 @@ static void feature__tracepoint(struct kernel_feature *f)
 /* The events that all back ends stand on. */
 static void feature__events(struct kernel_feature *f)
 {
-	static const char *const needed[] = { "sched_process_fork", "sched_process_exec", "sched_process_exit",
-					      "cgroup_attach_task", "inet_sock_set_state", "tcp_destroy_sock" };
+	static const char *const needed[] = { "sched_process_fork",  "sched_process_exec",
+					      "sched_process_exit",  "cgroup_attach_task",
+					      "inet_sock_set_state", "tcp_destroy_sock" };
 	struct btf *btf = btf__load_vmlinux_btf();
 	char name[64];
 
-	feature__say(f, btf, "fork, exec, exit, cgroup, socket state: all there", "no BTF to look them up in");
+	feature__say(f, btf, "fork, exec, exit, cgroup, socket state: all there",
+		     "no BTF to look them up in");
 	for (size_t i = 0; btf && i < sizeof(needed) / sizeof(needed[0]); i++) {
 		snprintf(name, sizeof(name), "btf_trace_%s", needed[i]);
 		if (btf__find_by_name_kind(btf, name, BTF_KIND_TYPEDEF) >= 0)
@@ -194,9 +202,11 @@ static void feature__tracefs(struct kernel_feature *f)
 	int id = tracefs__event_id("raw_syscalls/sys_exit");
 
 	feature__say(f, tracefs__mounted(), "mounted",
-		     id >= 0 ? "not mounted" : "not mounted, and the kernel refuses a private instance");
-	f->instead = f->present ? NULL :
-		     id >= 0 ? "opens a private instance where it needs it" : "does without the classic tracepoints";
+		     id >= 0 ? "not mounted"
+			     : "not mounted, and the kernel refuses a private instance");
+	f->instead = f->present ? NULL
+		     : id >= 0  ? "opens a private instance where it needs it"
+				: "does without the classic tracepoints";
 }
 
 static void feature__cgroup2(struct kernel_feature *f)
@@ -215,7 +225,8 @@ static void feature__stats(struct kernel_feature *f)
 	int fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
 
 	f->present = fd >= 0;
-	snprintf(f->detail, sizeof(f->detail), "%s", fd >= 0 ? "BPF_ENABLE_STATS works" : strerror(-fd));
+	snprintf(f->detail, sizeof(f->detail), "%s",
+		 fd >= 0 ? "BPF_ENABLE_STATS works" : strerror(-fd));
 	if (fd >= 0)
 		close(fd);
 }
@@ -232,20 +243,29 @@ static const struct row rows_table[] = {
 	{ .name = "BTF", .ask = feature__btf, .required = true },
 	{ .name = "CAP_BPF", .ask = feature__cap_bpf, .required = true },
 	{ .name = "CAP_PERFMON", .ask = feature__cap_perfmon, .required = true },
-	{ .name = "CAP_SYS_PTRACE", .ask = feature__cap_ptrace,
+	{ .name = "CAP_SYS_PTRACE",
+	  .ask = feature__cap_ptrace,
 	  .instead = "can't read other users' environment, executables and libraries" },
 	{ .name = "CAP_SYS_RESOURCE", .ask = feature__cap_resource },
 	{ .name = "lockdown", .ask = feature__lockdown, .required = true },
 	{ .name = "ring buffer", .ask = feature__ring, .required = true },
 	{ .name = "task storage", .ask = feature__task_storage, .required = true },
 	{ .name = "process and socket events", .ask = feature__events, .required = true },
-	{ .name = "fentry back end", .ask = feature__fentry, .instead = "watches sockets by the next back end" },
-	{ .name = "kprobe back end", .ask = feature__kprobe, .instead = "watches sockets by the next back end" },
-	{ .name = "syscall back end", .ask = feature__syscall, .instead = "watches sockets by the next back end" },
+	{ .name = "fentry back end",
+	  .ask = feature__fentry,
+	  .instead = "watches sockets by the next back end" },
+	{ .name = "kprobe back end",
+	  .ask = feature__kprobe,
+	  .instead = "watches sockets by the next back end" },
+	{ .name = "syscall back end",
+	  .ask = feature__syscall,
+	  .instead = "watches sockets by the next back end" },
 	{ .name = "tracepoint back end", .ask = feature__tracepoint },
 	{ .name = "tracefs", .ask = feature__tracefs },
 	{ .name = "cgroup v2", .ask = feature__cgroup2, .instead = "can't select by cgroup" },
-	{ .name = "bpf_stats", .ask = feature__stats, .instead = "can't tell the kernel time spent in its programs" },
+	{ .name = "bpf_stats",
+	  .ask = feature__stats,
+	  .instead = "can't tell the kernel time spent in its programs" },
 };
 
 size_t kernel__features(struct kernel_feature *rows, size_t max)

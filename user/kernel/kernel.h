@@ -39,6 +39,7 @@ struct kernel_config {
 	uint32_t max_conns;          /* size of the connection table */
 	struct weft_policy initial;  /* policy of a connection until user space wrote another */
 	bool verbose;                /* libbpf's own log to stderr */
+	bool watch_exec;             /* WEFT_EV_STRANGER for programs that unselected processes begin to run */
 	bool stats;                  /* ask for bpf_stats (kernel time of our programs); may be refused */
 };
 

@@ -19,7 +19,8 @@
 /* x86-64 numbers of the calls that can wait for bytes; kept in step with bpf/sysno.bpf.h. */
 static bool late__can_wait(long nr)
 {
-	static const short calls[] = { 0, 1, 19, 20, 40, 43, 44, 45, 46, 47, 275, 288, 299, 307, 327, 328 };
+	static const short calls[] = { 0,  1,  19,  20,  40,  43,  44,  45,
+				       46, 47, 275, 288, 299, 307, 327, 328 };
 
 	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
 		if (calls[i] == nr)

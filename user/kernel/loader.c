@@ -28,7 +28,8 @@ static int loader__print(enum libbpf_print_level level, const char *fmt, va_list
 	if (level == LIBBPF_WARN) {
 		vsnprintf(line, sizeof(line), fmt, args);
 		line[strcspn(line, "\n")] = '\0';
-		if (!strstr(line, "-- BEGIN PROG LOAD LOG --") && !strstr(line, "failed to load object"))
+		if (!strstr(line, "-- BEGIN PROG LOAD LOG --") &&
+		    !strstr(line, "failed to load object"))
 			memcpy(libbpf_last, line, sizeof(line));
 	}
 	return 0;
@@ -65,7 +66,7 @@ static int loader__prog_fd(struct kernel *k, const char *name)
 static int loader__settings(struct kernel *k, const struct kernel_config *cfg)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, run);
-	struct settings s = { .abi = WEFT_ABI, .initial = cfg->initial };
+	struct settings s = { .abi = WEFT_ABI, .initial = cfg->initial, .watch_exec = cfg->watch_exec };
 	uint32_t zero = 0;
 	int err;
 
@@ -76,7 +77,8 @@ static int loader__settings(struct kernel *k, const struct kernel_config *cfg)
 	return err ? err : run.retval ? -EIO : 0;
 }
 
-static int loader__load(struct kernel *k, const struct kernel_config *cfg, char *why, size_t why_len)
+static int loader__load(struct kernel *k, const struct kernel_config *cfg, char *why,
+			size_t why_len)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "weft");
 	size_t size;
@@ -111,8 +113,9 @@ static int loader__load(struct kernel *k, const struct kernel_config *cfg, char 
 		goto fail;
 	return 0;
 fail:
-	snprintf(why, why_len, "%s back end: can't load weft's programs: %s%s%s", kernel__backend_name(k->backend),
-		 strerror(-err), libbpf_last[0] ? "; " : "", libbpf_last);
+	snprintf(why, why_len, "%s back end: can't load weft's programs: %s%s%s",
+		 kernel__backend_name(k->backend), strerror(-err), libbpf_last[0] ? "; " : "",
+		 libbpf_last);
 	return err;
 }
 
@@ -131,15 +134,16 @@ static void loader__unload(struct kernel *k)
 	k->obj = NULL;
 }
 
-static int loader__try(struct kernel *k, const struct kernel_config *cfg, enum kernel_backend backend, char *why,
-		       size_t why_len)
+static int loader__try(struct kernel *k, const struct kernel_config *cfg,
+		       enum kernel_backend backend, char *why, size_t why_len)
 {
 	char reason[160];
 	int err = backends__probe(backend, reason, sizeof(reason));
 
 	k->backend = backend;
 	if (err) {
-		snprintf(why, why_len, "%s back end is not possible here: %s", kernel__backend_name(backend), reason);
+		snprintf(why, why_len, "%s back end is not possible here: %s",
+			 kernel__backend_name(backend), reason);
 		return err;
 	}
 	err = loader__load(k, cfg, why, why_len);
@@ -148,7 +152,8 @@ static int loader__try(struct kernel *k, const struct kernel_config *cfg, enum k
 
 		err = backends__attach(k, attach, sizeof(attach));
 		if (err)
-			snprintf(why, why_len, "%s back end: %s", kernel__backend_name(backend), attach);
+			snprintf(why, why_len, "%s back end: %s", kernel__backend_name(backend),
+				 attach);
 	}
 	if (err)
 		loader__unload(k);

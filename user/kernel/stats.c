@@ -39,7 +39,7 @@ int kernel__stats(const struct kernel *k, struct kernel_stats *out)
 	if (err)
 		return err;
 	out->run_ns_known = k->stats_fd >= 0;
-	bpf_object__for_each_program(prog, k->obj) {
+	bpf_object__for_each_program (prog, k->obj) {
 		struct bpf_prog_info info = {};
 		uint32_t len = sizeof(info);
 		struct kernel_prog_stats *p = &out->progs[out->n_progs];

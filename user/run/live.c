@@ -250,6 +250,7 @@ static int start(struct live *l, char *why, size_t why_len)
 	status = live_processes__find(l->processes, why, why_len);
 	if (status != EXIT_DONE)
 		return status;
+	cfg.watch_exec = live_processes__watches_exec(l->processes);
 	l->pipeline = pipeline__new(o, &hooks, &status, why, why_len);
 	if (!l->pipeline)
 		return status;

@@ -112,6 +112,32 @@ static void warn_uring(struct live_processes *lp, const struct weft_proc *p)
 		 WEFT_COMM_LEN, p->comm, kernel__backend_name(kernel__backend(lp->kernel)));
 }
 
+bool live_processes__watches_exec(const struct live_processes *lp)
+{
+	for (size_t i = 0; i < lp->o->n_selectors; i++) {
+		enum selector_kind kind = lp->o->selectors[i].kind;
+
+		if (kind == SELECT_SERVICE || kind == SELECT_EXE || kind == SELECT_COMM)
+			return true;
+	}
+	return false;
+}
+
+/* Somebody runs a new program: is it one that is meant? */
+static void consider(struct live_processes *lp, const struct weft_proc *p)
+{
+	struct process_info info;
+
+	if (p->h.pid == (uint32_t)getpid() || process_info__read((pid_t)p->h.pid, NULL, false, &info) < 0)
+		return;
+	if (targets__match(lp->o->selectors, lp->o->n_selectors, &info) &&
+	    kernel__select_pid(lp->kernel, (pid_t)p->h.pid) == 0) {
+		log_info("tracing pid %u too: %s", p->h.pid, info.service);
+		add(lp, p->h.pid, p->ppid);
+	}
+	process_info__free(&info);
+}
+
 void live_processes__before(struct live_processes *lp, const struct weft_event *ev)
 {
 	const struct weft_proc *p = (const struct weft_proc *)ev;
@@ -127,6 +153,9 @@ void live_processes__before(struct live_processes *lp, const struct weft_event *
 		return;
 	case WEFT_EV_IOURING:
 		warn_uring(lp, p);
+		return;
+	case WEFT_EV_STRANGER:
+		consider(lp, p);
 		return;
 	case WEFT_EV_EXIT:
 		return;
@@ -207,6 +236,7 @@ int live_processes__select(struct live_processes *lp, struct kernel *k, char *wh
 	char again[256];
 
 	lp->kernel = k;
+	lp->open_ended = live_processes__watches_exec(lp);
 	/* Cgroups first: whoever enters one while the list is being read is caught by an event. */
 	if (select_cgroups(lp, why, why_len) < 0)
 		return EXIT_IMPOSSIBLE;

@@ -17,6 +17,8 @@ struct live_processes *live_processes__new(const struct options *o, source_handl
 int live_processes__find(struct live_processes *lp, char *why, size_t why_len);
 /* Put them under the filter, and who has come since. `k` must outlive lp. An exit status, a line. */
 int live_processes__select(struct live_processes *lp, struct kernel *k, char *why, size_t why_len);
+/* Can a selector mean processes that are neither there now nor descendants of those? Then the kernel shall tell of new programs. */
+bool live_processes__watches_exec(const struct live_processes *lp);
 /* To be called around each event's way into the pipeline. */
 void live_processes__before(struct live_processes *lp, const struct weft_event *ev);
 void live_processes__after(struct live_processes *lp, const struct weft_event *ev);

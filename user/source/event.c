@@ -61,6 +61,7 @@ bool event__valid(const struct weft_event *ev, size_t avail)
 	case WEFT_EV_EXIT:
 	case WEFT_EV_SELECT:
 	case WEFT_EV_IOURING:
+	case WEFT_EV_STRANGER:
 		return ev->size >= sizeof(struct weft_proc) && event__proc_valid((const void *)ev);
 	case RECORD_CLOCK:
 		return ev->size == sizeof(struct record_clock);

@@ -39,7 +39,8 @@ static int ring__poll(struct source *s, source_handler fn, void *ctx, int max)
 	while (at < end && n < max) {
 		const uint32_t *head = (const void *)(r->data + (at & (r->bytes - 1)));
 		uint32_t len = __atomic_load_n(head, __ATOMIC_ACQUIRE);
-		const struct weft_event *ev = (const void *)(head + BPF_RINGBUF_HDR_SZ / sizeof(*head));
+		const struct weft_event *ev = (const void *)(head +
+							     BPF_RINGBUF_HDR_SZ / sizeof(*head));
 
 		if (len & BPF_RINGBUF_BUSY_BIT)
 			break; /* still being written */
