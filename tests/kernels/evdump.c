@@ -85,18 +85,22 @@ static void print_open(const struct weft_open *o)
 	c->unix_socket = o->local.family == 1;
 	for (int i = 0; i < o->path_len; i++)
 		strcat(path, o->path[i] ? (char[]){ o->path[i], 0 } : "@");
-	fprintf(out, "OPEN c%zu p%zu %s>%s role=%s%s%s start=%d netns=%d peer=%d path=%s\n", c - conns + 1,
-		pid__number(o->h.pid), addr(&o->local, a), addr(&o->remote, b),
-		o->role == 1 ? "client" : o->role == 2 ? "server" : "unknown",
-		o->h.flags & WEFT_F_PREOPEN ? " preopen" : "", o->unaligned ? " unaligned" : "", o->start_ts != 0,
-		o->netns != 0, o->peer_sock != 0, path);
+	fprintf(out, "OPEN c%zu p%zu %s>%s role=%s%s%s start=%d netns=%d peer=%d path=%s\n",
+		c - conns + 1, pid__number(o->h.pid), addr(&o->local, a), addr(&o->remote, b),
+		o->role == 1   ? "client"
+		: o->role == 2 ? "server"
+			       : "unknown",
+		o->h.flags & WEFT_F_PREOPEN ? " preopen" : "", o->unaligned ? " unaligned" : "",
+		o->start_ts != 0, o->netns != 0, o->peer_sock != 0, path);
 	if (getenv("EVDUMP_VERBOSE"))
 		fprintf(out, "   fd=%d ports %u %u\n", (int)o->fd, o->local.port, o->remote.port);
 }
 
 static void print_data(const struct weft_data *d)
 {
-	static const char *const kinds[] = { [WEFT_EV_DATA] = "DATA", [WEFT_EV_EOF] = "EOF", [WEFT_EV_SHUT] = "SHUT",
+	static const char *const kinds[] = { [WEFT_EV_DATA] = "DATA",
+					     [WEFT_EV_EOF] = "EOF",
+					     [WEFT_EV_SHUT] = "SHUT",
 					     [WEFT_EV_CLOSE] = "CLOSE" };
 	struct conn *c = conn__find(d->h.conn);
 
@@ -117,9 +121,11 @@ static void print_data(const struct weft_data *d)
 	fprintf(out, "%s c%zu p%zu %s", kinds[d->h.kind], c - conns + 1,
 		d->h.kind == WEFT_EV_CLOSE ? 0 : pid__number(d->h.pid), d->dir ? "in" : "out");
 	if (d->h.kind == WEFT_EV_DATA)
-		fprintf(out, " off=%u len=%u head=%u:%08x tail=%u:%08x%s%s%s", d->off - c->first[d->dir], d->len, d->head,
-			hash(d->bytes, d->head), d->tail, hash(d->bytes + d->head, d->tail),
-			d->h.flags & WEFT_F_UNREADABLE ? " unreadable" : "", d->h.flags & WEFT_F_SPLICE ? " splice" : "",
+		fprintf(out, " off=%u len=%u head=%u:%08x tail=%u:%08x%s%s%s",
+			d->off - c->first[d->dir], d->len, d->head, hash(d->bytes, d->head),
+			d->tail, hash(d->bytes + d->head, d->tail),
+			d->h.flags & WEFT_F_UNREADABLE ? " unreadable" : "",
+			d->h.flags & WEFT_F_SPLICE ? " splice" : "",
 			d->h.flags & WEFT_F_POLICY ? " policy" : "");
 	else if (d->h.kind != WEFT_EV_CLOSE)
 		fprintf(out, " off=%u", d->off - c->first[d->dir]);
@@ -132,14 +138,15 @@ static void print_data(const struct weft_data *d)
 static void print(void *ctx, const struct weft_event *ev)
 {
 	static const char *const kinds[WEFT_EV_KERNEL_MAX] = {
-		[WEFT_EV_FORK] = "FORK", [WEFT_EV_EXEC] = "EXEC", [WEFT_EV_EXIT] = "EXIT",
+		[WEFT_EV_FORK] = "FORK",     [WEFT_EV_EXEC] = "EXEC",       [WEFT_EV_EXIT] = "EXIT",
 		[WEFT_EV_SELECT] = "SELECT", [WEFT_EV_IOURING] = "IOURING",
 	};
 	const struct weft_proc *p = (const void *)ev;
 
 	(void)ctx;
 	if (getenv("EVDUMP_VERBOSE"))
-		fprintf(out, "[%llu cpu%u %u/%u] ", (unsigned long long)ev->ts, ev->cpu, ev->pid, ev->tid);
+		fprintf(out, "[%llu cpu%u %u/%u] ", (unsigned long long)ev->ts, ev->cpu, ev->pid,
+			ev->tid);
 	if (ev->kind == WEFT_EV_OPEN)
 		print_open((const void *)ev);
 	else if (ev->kind == WEFT_EV_CONNECT)
@@ -147,7 +154,8 @@ static void print(void *ctx, const struct weft_event *ev)
 	else if (ev->kind < WEFT_EV_FORK)
 		print_data((const void *)ev);
 	else
-		fprintf(out, "%s p%zu parent=p%zu comm=%.16s\n", kinds[ev->kind], pid__number(p->h.pid),
+		fprintf(out, "%s p%zu parent=p%zu comm=%.16s\n", kinds[ev->kind],
+			pid__number(p->h.pid),
 			p->ppid == (uint32_t)getpid() ? 0 : pid__number(p->ppid), p->comm);
 }
 
@@ -157,16 +165,17 @@ static void print_stats(const struct kernel *k, const struct source *s)
 
 	if (kernel__stats(k, &st))
 		return;
-	fprintf(out, "# backend %s received %llu malformed %llu\n", kernel__backend_name(kernel__backend(k)),
-		(unsigned long long)s->received, (unsigned long long)s->malformed);
+	fprintf(out, "# backend %s received %llu malformed %llu\n",
+		kernel__backend_name(kernel__backend(k)), (unsigned long long)s->received,
+		(unsigned long long)s->malformed);
 	fprintf(out, "# made");
 	for (int i = 1; i < WEFT_EV_KERNEL_MAX; i++)
 		fprintf(out, " %llu", (unsigned long long)st.made[i]);
 	fprintf(out, "\n# drops");
 	for (int i = 0; i < WEFT_DROP_MAX; i++)
 		fprintf(out, " %llu", (unsigned long long)st.drops[i]);
-	fprintf(out, "\n# recursion misses %llu run_ns %llu\n", (unsigned long long)st.recursion_misses,
-		(unsigned long long)st.run_ns);
+	fprintf(out, "\n# recursion misses %llu run_ns %llu\n",
+		(unsigned long long)st.recursion_misses, (unsigned long long)st.run_ns);
 	for (size_t i = 0; i < st.n_progs; i++)
 		if (st.progs[i].run_count)
 			fprintf(out, "#   %-28s %8llu runs %6llu ns each\n", st.progs[i].name,
@@ -180,8 +189,9 @@ static int print_features(void)
 	size_t n = kernel__features(rows, 64);
 
 	for (size_t i = 0; i < n; i++)
-		printf("%-26s %-3s %s%s%s\n", rows[i].name, rows[i].present ? "yes" : "no", rows[i].detail,
-		       rows[i].instead ? "; weft: " : "", rows[i].instead ? rows[i].instead : "");
+		printf("%-26s %-3s %s%s%s\n", rows[i].name, rows[i].present ? "yes" : "no",
+		       rows[i].detail, rows[i].instead ? "; weft: " : "",
+		       rows[i].instead ? rows[i].instead : "");
 	return 0;
 }
 
@@ -218,8 +228,10 @@ static pid_t start(char **argv, int *go)
 
 int main(int argc, char **argv)
 {
-	struct kernel_config cfg = { .ring_bytes = 16 << 20, .max_conns = 4096,
-				     .initial = { .call_cap = { 4096, 4096 }, .turn_cap = { 1 << 20, 1 << 20 },
+	struct kernel_config cfg = { .ring_bytes = 16 << 20,
+				     .max_conns = 4096,
+				     .initial = { .call_cap = { 4096, 4096 },
+						  .turn_cap = { 1 << 20, 1 << 20 },
 						  .tail = { 16, 16 } } };
 	bool stats = false, late = false;
 	struct source *src;

@@ -22,14 +22,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define CHECK(expr)                                                                     \
-	({                                                                              \
-		long check_ret = (expr);                                                \
-		if (check_ret < 0) {                                                    \
-			fprintf(stderr, "%s:%d: %s: %m\n", __FILE__, __LINE__, #expr);  \
-			exit(1);                                                        \
-		}                                                                       \
-		check_ret;                                                              \
+#define CHECK(expr)                                                                                \
+	({                                                                                         \
+		long check_ret = (expr);                                                           \
+		if (check_ret < 0) {                                                               \
+			fprintf(stderr, "%s:%d: %s: %m\n", __FILE__, __LINE__, #expr);             \
+			exit(1);                                                                   \
+		}                                                                                  \
+		check_ret;                                                                         \
 	})
 
 struct pair {
@@ -52,7 +52,8 @@ static void fill(void)
 /* Wait until `n` bytes can be read, so that one read gets them all. */
 static void arrived(int fd, int n)
 {
-	for (int i = 0; i < 2000 && recv(fd, space, sizeof(space), MSG_PEEK | MSG_DONTWAIT) < n; i++)
+	for (int i = 0; i < 2000 && recv(fd, space, sizeof(space), MSG_PEEK | MSG_DONTWAIT) < n;
+	     i++)
 		usleep(1000);
 }
 
@@ -69,7 +70,8 @@ static int listener(int family, struct sockaddr *sa, socklen_t *len)
 
 static struct pair tcp_pair(int server_family, int client_family)
 {
-	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in v4 = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_addr = in6addr_any };
 	struct sockaddr *sa = server_family == AF_INET ? (void *)&v4 : (void *)&v6;
 	socklen_t len = server_family == AF_INET ? sizeof(v4) : sizeof(v6);
@@ -299,7 +301,8 @@ static void processes(void)
 
 static void nonblocking_connect(void)
 {
-	struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in v4 = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(v4);
 	int l = listener(AF_INET, (void *)&v4, &len), a, b;
 	struct pollfd pf;
@@ -357,7 +360,8 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	fill();
 	memset(space, 1, sizeof(space));
-	if (argc > 2 && !strcmp(argv[1], "-b")) { /* bench: N rounds of 256 bytes through a socket pair */
+	if (argc > 2 &&
+	    !strcmp(argv[1], "-b")) { /* bench: N rounds of 256 bytes through a socket pair */
 		CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
 		for (int i = atoi(argv[2]); i > 0; i--) {
 			CHECK(write(fds[0], text, 256));

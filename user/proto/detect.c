@@ -36,9 +36,11 @@ static void drop_stale_answers(struct flow *f)
 
 	if (f->proto->server_first || !req->n_marks)
 		return;
-	while (resp->n_marks && resp->marks[0].call < req->marks[0].call)
+	while (resp->n_marks && resp->marks[0].call < req->marks[0].call) {
+		f->whole = false;
 		balance__drop(f->engine->books, DROP_MID_STREAM,
 			      half__consume(resp, (size_t)(resp->marks[0].end - resp->pos)));
+	}
 }
 
 static void decide(struct flow *f, const struct protocol *proto, enum weft_dir req_dir, size_t row)
@@ -97,6 +99,7 @@ static bool second_opinion(struct flow *f, const struct protocol *proto, enum we
 static void miss(struct flow *f, struct half *h)
 {
 	h->wait_fresh = true;
+	f->whole = false;
 	balance__drop(f->engine->books, f->seen_request ? DROP_BROKEN : DROP_UNKNOWN_PROTOCOL,
 		      half__consume(h, h->len));
 	if (++f->misses >= (conn__preopen(f->conn) ? MISSES_PREOPEN : MISSES_NEW))

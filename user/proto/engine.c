@@ -4,6 +4,8 @@
 #include "flow.h"
 
 #define DETECT_BYTES_MAX (16 * 1024) /* of one direction, while the protocol is unknown */
+/* With nothing outstanding that is known, and this long without a byte: nothing is outstanding. */
+#define QUIET_NS (1000ull * 1000 * 1000)
 
 struct engine *engine__new(uint64_t wanted, const struct exchange_sink *sink, const struct policy_sink *policy,
 			   struct balance *books)
@@ -39,7 +41,7 @@ static void let_go(struct flow *f, enum drop_reason why)
 		if (f->proto)
 			exchange__ignore(f, h, why);
 		h->skip = 0;
-		h->searching = false;
+		h->searching = h->rest = false;
 		free(h->buf);
 		h->buf = NULL;
 		h->cap = 0;
@@ -76,52 +78,40 @@ static void on_open(void *ctx, struct conn *c)
 		f->engine = e;
 		f->conn = c;
 		f->last_dir = -1;
+		f->whole = !conn__preopen(c);
 		list__init(&f->pending);
 	}
 }
 
-/*
- * A call in one direction after calls in the other: a new turn. Where bytes were lost, this is where order returns: what was
- * asked before the turn that lost them can no longer be answered for certain.
- */
+/* The requester begins a turn: does first in, first out hold again? What is still open then will not be answered for certain. */
+static void order_again(struct flow *f)
+{
+	bool drained = list__empty(&f->pending) && f->now - f->before >= QUIET_NS;
+
+	if (!f->unsure || f->unsure_turn >= f->turn || (f->overlaps && !drained))
+		return;
+	exchange__give_up(f, f->turn, EXCHANGE_LOST_BYTES, f->now);
+	f->unsure = false;
+}
+
+/* Bytes in one direction after bytes in the other: a new turn. */
 static void new_turn(struct flow *f, enum weft_dir dir)
 {
 	struct half *h = &f->half[dir];
 
-	if (f->phase == FLOW_ON) {
-		half__end_rest(f, !dir);
-		half__end_rest(f, dir);
-	}
 	f->turn++;
-	h->wait_fresh = false;
+	f->last_dir = dir;
 	if (f->phase == FLOW_DETECT) {
 		/* Undecided bytes of an earlier turn are not the beginning of what comes now. */
+		if (h->len || h->wait_fresh)
+			f->whole = false;
 		balance__drop(f->engine->books, DROP_MID_STREAM, half__consume(h, h->len));
+		h->wait_fresh = false;
 		return;
 	}
-	if (h->searching) /* looking for a boundary starts anew */
-		balance__drop(f->engine->books, DROP_LOST_BYTES, half__consume(h, h->len));
-	if (f->proto->keyed) {
-		f->unsure = false; /* an answer says itself what it answers */
-		return;
-	}
-	if (dir == f->req_dir) {
-		if (f->unsure && f->unsure_turn < f->turn) {
-			exchange__give_up(f, f->turn, EXCHANGE_LOST_BYTES, f->now);
-			f->unsure = false;
-		}
-		return;
-	}
-	if (f->unsure && f->unsure_turn + 1 >= f->turn) {
-		exchange__give_up(f, UINT64_MAX, EXCHANGE_LOST_BYTES, f->now);
-		return;
-	}
-	if (f->unsure || h->searching) {
-		exchange__give_up(f, f->turn - 1, EXCHANGE_LOST_BYTES, f->now);
-		f->unsure = false;
-		if (h->searching && h->m && !h->x)
-			exchange__ignore(f, h, DROP_LOST_BYTES);
-	}
+	half__end_rest(f, !dir);
+	if (dir == f->req_dir)
+		order_again(f);
 }
 
 static void feed(struct flow *f, enum weft_dir dir, const struct piece *p, bool fresh)
@@ -129,7 +119,9 @@ static void feed(struct flow *f, enum weft_dir dir, const struct piece *p, bool 
 	struct half *h = &f->half[dir];
 	struct piece rest = *p;
 
-	while (rest.len && f->phase == FLOW_ON && (h->rest || (h->skip && !h->len))) {
+	if (half__absorb(f, dir, p))
+		return;
+	while (rest.len && f->phase == FLOW_ON && h->skip && !h->len) {
 		uint32_t n = half__pass(f, dir, &rest);
 
 		rest.data += n;
@@ -148,6 +140,9 @@ static void feed(struct flow *f, enum weft_dir dir, const struct piece *p, bool 
 	}
 	if (f->phase == FLOW_ON)
 		half__run(f, dir, false);
+	/* An answer may have waited for this request. */
+	if (f->phase == FLOW_ON && dir == f->req_dir && f->half[!dir].len && !list__empty(&f->pending))
+		half__run(f, !dir, false);
 }
 
 /* The protocol is not known yet. */
@@ -158,6 +153,7 @@ static void feed_unknown(struct flow *f, enum weft_dir dir, const struct piece *
 	if (!p->data || h->wait_fresh || h->len + p->len > DETECT_BYTES_MAX || !half__append(h, p, f->calls, fresh)) {
 		balance__drop(f->engine->books, DROP_UNKNOWN_PROTOCOL, half__consume(h, h->len) + p->event_end);
 		h->wait_fresh = true;
+		f->whole = false;
 		return;
 	}
 	flow__detect(f, dir);
@@ -167,21 +163,24 @@ static void on_piece(void *ctx, struct conn *c, enum weft_dir dir, const struct 
 {
 	struct engine *e = ctx;
 	struct flow *f = c->flow;
-	bool fresh = false;
 
 	if (!f || f->phase == FLOW_OFF) {
 		if (p->event_end)
 			balance__drop(e->books, f ? f->off_reason : DROP_NO_MEMORY, 1);
 		return;
 	}
+	f->before = f->now;
 	f->now = p->ts;
-	if (p->call_begin) {
+	bool turn = f->last_dir != (int)dir, fresh = turn && p->call_begin;
+
+	if (turn || p->call_begin || p->lost)
 		f->calls++;
-		fresh = f->last_dir != (int)dir;
-		f->last_dir = dir;
-		if (fresh)
-			new_turn(f, dir);
-	}
+	if (turn)
+		new_turn(f, dir);
+	if (f->phase == FLOW_ON && dir == f->req_dir)
+		f->asked_call = f->calls;
+	if (f->phase == FLOW_ON && fresh)
+		half__fresh(f, dir);
 	if (f->phase == FLOW_DETECT)
 		feed_unknown(f, dir, p, fresh);
 	else if (p->data)

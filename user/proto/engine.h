@@ -36,7 +36,10 @@ struct exchange {
 	uint64_t events;             /* data events that belong to it */
 	bool begun;                  /* .begin was called */
 	uint64_t call;               /* private: which call its request came in */
+	uint64_t done_call;          /* private: the call its request ended in */
 	uint64_t turn;               /* private: the turn its request ended in */
+	bool doubtful;               /* private: other requests may have been lost before it: no answer is certainly its own */
+	bool at_risk;                /* private: its answer may be among bytes that were not captured */
 	void *node;                  /* trace/'s */
 };
 

@@ -99,7 +99,7 @@ static bool add_request(struct exchange *x, struct message *m)
 /* The exchange that this request joins because both came in one call, or NULL. */
 static struct exchange *batch_of(struct flow *f, const struct exchange *x)
 {
-	if (!f->proto->batches || list__empty(&f->pending))
+	if (!f->proto->batches || f->unsure || list__empty(&f->pending))
 		return NULL;
 	struct exchange *last = LIST_OF(f->pending.prev, struct exchange, link);
 
@@ -116,11 +116,14 @@ static void detach(struct flow *f, struct exchange *x)
 		req->x = NULL;
 		req->m = NULL;
 		req->m_in_exchange = false;
-		req->done_early = true;
+		req->nobody = true;
+		req->rest = false;
 		x->req_end = req->last.ts;
 	}
 	if (resp->x == x) {
 		resp->x = NULL;
+		resp->nobody = true;
+		resp->rest = false;
 		if (x->n_answered < x->n && resp->m) {
 			x->resps[x->n_answered] = resp->m;
 			x->events += resp->m_events;
@@ -138,24 +141,35 @@ static void end(struct flow *f, struct exchange *x)
 	f->engine->sink.end(f->engine->sink.ctx, x);
 }
 
+/* Too much is outstanding: nobody can be given an answer any more that comes from here on, but by its key. */
+static void too_many(struct flow *f)
+{
+	struct exchange *oldest = LIST_OF(f->pending.next, struct exchange, link);
+
+	if (f->proto->keyed) {
+		oldest->flags |= EXCHANGE_NO_RESPONSE;
+		end(f, oldest);
+		return;
+	}
+	exchange__give_up(f, UINT64_MAX, EXCHANGE_LOST_BYTES, f->now);
+	f->unsure = f->overlaps = true;
+	f->unsure_turn = f->turn;
+	f->whole = false;
+}
+
 void exchange__begin(struct flow *f, struct half *h)
 {
 	struct exchange *x = h->x;
 
-	if (!x || x->begun || h->done_early)
+	if (!x || x->begun || h->nobody)
 		return;
 	if (!add_request(x, h->m))
 		return;
 	h->m_in_exchange = true;
-	if (f->n_pending >= PENDING_MAX) {
-		struct exchange *oldest = LIST_OF(f->pending.next, struct exchange, link);
-
-		oldest->flags |= EXCHANGE_NO_RESPONSE;
-		end(f, oldest);
-		f->unsure = true;
-		f->unsure_turn = f->turn;
-	}
+	if (f->n_pending >= PENDING_MAX)
+		too_many(f);
 	x->begun = true;
+	x->doubtful = f->unsure && !f->proto->keyed;
 	x->turn = f->turn;
 	f->seen_request = true;
 	list__append(&f->pending, &x->link);
@@ -163,84 +177,75 @@ void exchange__begin(struct flow *f, struct half *h)
 	f->engine->sink.begin(f->engine->sink.ctx, x, x->req_pos);
 }
 
+/* The request has ended, in full or not. */
+static void asked(struct flow *f, struct half *h, struct exchange *x)
+{
+	x->req_end = h->last.ts;
+	x->turn = f->turn;
+	x->done_call = h->last.call;
+	h->x = NULL;
+	h->m = NULL;
+	h->m_in_exchange = false;
+	if (!x->doubtful)
+		return;
+	x->flags |= EXCHANGE_NO_RESPONSE | EXCHANGE_LOST_BYTES;
+	end(f, x);
+}
+
 void exchange__request_done(struct flow *f, struct half *h)
 {
 	f->strikes = 0;
-	if (h->done_early || !h->x) {
+	if (h->nobody || !h->x) {
 		exchange__ignore(f, h, DROP_CONTROL);
 		return;
 	}
 	struct exchange *x = h->x, *batch = x->begun ? NULL : batch_of(f, x);
 
+	f->one_ways |= h->m->one_way;
 	if (batch && add_request(batch, h->m)) {
 		batch->events += x->events;
-		batch->req_end = h->last.ts;
 		f->engine->sink.begin(f->engine->sink.ctx, batch, x->req_pos);
 		free(x->reqs);
 		free(x->resps);
 		free(x);
-	} else {
-		exchange__begin(f, h);
-		if (!x->begun) { /* out of memory */
-			exchange__ignore(f, h, DROP_NO_MEMORY);
-			return;
-		}
-		x->req_end = h->last.ts;
-		x->turn = f->turn;
-	}
-	h->x = NULL;
-	h->m = NULL;
-	h->m_in_exchange = false;
-}
-
-void exchange__batch_lost(struct flow *f, struct half *h)
-{
-	if (!f->proto->batches || h != &f->half[f->req_dir] || list__empty(&f->pending))
+		asked(f, h, batch);
 		return;
-	struct exchange *last = LIST_OF(f->pending.prev, struct exchange, link);
-
-	if (last->call == f->calls)
-		last->flags |= EXCHANGE_LOST_BYTES;
+	}
+	exchange__begin(f, h);
+	if (!x->begun) {
+		/* Out of memory; its answer will come and must not be another's. */
+		exchange__ignore(f, h, DROP_NO_MEMORY);
+		flow__off(f, DROP_NO_MEMORY);
+		return;
+	}
+	asked(f, h, x);
 }
 
 /* Requests that get no answer count as answered as soon as it is their turn. */
-static void pass_one_way(struct exchange *x)
+static bool complete(struct exchange *x)
 {
 	while (x->n_answered < x->n && x->reqs[x->n_answered]->one_way)
 		x->n_answered++;
+	return x->n_answered == x->n;
 }
 
 void exchange__end_one_way(struct flow *f)
 {
+	if (!f->one_ways)
+		return;
+	f->one_ways = false;
 	LIST_EACH (it, tmp, &f->pending) {
 		struct exchange *x = LIST_OF(it, struct exchange, link);
+		bool asking = f->half[f->req_dir].x == x;
 
-		if (f->half[f->req_dir].x == x)
-			continue; /* still being asked */
-		pass_one_way(x);
-		if (x->n_answered < x->n)
+		if (asking || !complete(x)) {
+			for (size_t i = x->n_answered; i < x->n; i++)
+				f->one_ways |= x->reqs[i]->one_way;
 			continue;
+		}
 		if (!x->resp_end)
 			x->resp_end = x->req_end;
 		end(f, x);
-	}
-}
-
-void exchange__abandon_message(struct flow *f, struct half *h, enum proto_dir role)
-{
-	if (role == PROTO_RESP && h->x) {
-		h->x->flags |= EXCHANGE_CUT | EXCHANGE_LOST_BYTES;
-		h->x->resp_end = h->last.ts;
-		end(f, h->x); /* takes the message along */
-	}
-	if (h->m_in_exchange) { /* a request whose rest was lost, and that still waits for its answer */
-		h->x->req_end = h->last.ts;
-		h->x->flags |= EXCHANGE_LOST_BYTES;
-		h->x = NULL;
-		h->m = NULL;
-		h->m_in_exchange = false;
-	} else {
-		exchange__ignore(f, h, DROP_LOST_BYTES);
 	}
 }
 
@@ -257,25 +262,48 @@ static struct exchange *by_key(struct flow *f, uint64_t key)
 
 void exchange__answer(struct flow *f, struct half *h)
 {
-	if (h->x || (f->unsure && !f->proto->keyed))
+	struct exchange *x = NULL;
+
+	if (h->x || h->nobody)
 		return;
 	if (f->proto->keyed) {
-		h->x = h->m->key ? by_key(f, h->m->key) : NULL;
+		x = h->m->key ? by_key(f, h->m->key) : NULL;
 	} else {
 		exchange__end_one_way(f);
-		h->x = list__empty(&f->pending) ? NULL : LIST_OF(f->pending.next, struct exchange, link);
+		/* Doubtful ones stand behind all others. */
+		if (!list__empty(&f->pending))
+			x = LIST_OF(f->pending.next, struct exchange, link);
 	}
-	if (h->x && !h->x->resp_start)
-		h->x->resp_start = h->n_marks ? h->marks[0].ts : h->last.ts;
+	if (!x || x->doubtful)
+		return;
+	h->x = x;
+	if (!x->resp_start)
+		x->resp_start = h->n_marks ? h->marks[0].ts : h->last.ts;
+}
+
+/*
+ * An answer to nothing that is known. At the beginning of a connection that was open before, its request was asked before weft came. Later
+ * its request was overlooked, or is still to come (two threads, one socket): the next one is not asked for certain behind all others.
+ * A server that was watched from the start may have spoken unasked.
+ */
+static void stray(struct flow *f, struct half *h)
+{
+	bool unasked = f->whole && f->req_dir == WEFT_IN;
+
+	if (f->seen_request && !f->unsure && !unasked && !f->proto->keyed && !h->nobody) {
+		f->unsure = true;
+		f->unsure_turn = f->turn + 1;
+	}
+	exchange__ignore(f, h, f->seen_request ? DROP_LOST_BYTES : DROP_MID_STREAM);
 }
 
 void exchange__response_done(struct flow *f, struct half *h)
 {
-	struct exchange *x = f->proto->keyed ? by_key(f, h->m->key) : h->x;
+	struct exchange *x = f->proto->keyed && !h->nobody ? by_key(f, h->m->key) : h->x;
 
 	f->strikes = 0;
-	if (!x || x->n_answered >= x->n) {
-		exchange__ignore(f, h, f->seen_request ? DROP_LOST_BYTES : DROP_MID_STREAM);
+	if (!x || complete(x)) {
+		stray(f, h);
 		return;
 	}
 	x->resps[x->n_answered++] = h->m;
@@ -287,15 +315,11 @@ void exchange__response_done(struct flow *f, struct half *h)
 	h->m = NULL;
 	h->m_events = 0;
 	h->x = NULL;
-	pass_one_way(x);
-	if (x->n_answered < x->n)
+	if (!complete(x))
 		return;
+	if (x->done_call && f->asked_call > x->done_call)
+		f->overlaps = true;
 	end(f, x);
-	if (f->hidden_requests && !f->n_pending) {
-		f->hidden_requests = false;
-		f->unsure = true;
-		f->unsure_turn = f->turn;
-	}
 }
 
 void exchange__ignore(struct flow *f, struct half *h, enum drop_reason why)
@@ -304,7 +328,7 @@ void exchange__ignore(struct flow *f, struct half *h, enum drop_reason why)
 
 	balance__drop(f->engine->books, why, h->m_events);
 	h->m_events = 0;
-	h->done_early = false;
+	h->nobody = h->rest = false;
 	if (h->m_in_exchange) {
 		/* Known as a request before and now withdrawn: only a broken parser does this; stay safe. */
 		x->flags |= EXCHANGE_CUT;
@@ -322,19 +346,63 @@ void exchange__ignore(struct flow *f, struct half *h, enum drop_reason why)
 	h->x = NULL;
 }
 
+static void give_up(struct flow *f, struct exchange *x, unsigned flags, uint64_t ts)
+{
+	x->flags |= flags | (x->resp_start ? EXCHANGE_CUT : EXCHANGE_NO_RESPONSE);
+	/* It lasted until its end was clear; an answer that began lasted to its last byte, unless it still goes on. */
+	if (!x->resp_start || (flags & EXCHANGE_STOPPED))
+		x->resp_end = ts;
+	else if (f->half[!f->req_dir].last.ts > x->resp_end)
+		x->resp_end = f->half[!f->req_dir].last.ts;
+	end(f, x);
+}
+
+void exchange__abandon_message(struct flow *f, struct half *h, enum proto_dir role)
+{
+	if (role == PROTO_RESP && h->x)
+		give_up(f, h->x, EXCHANGE_LOST_BYTES, h->last.ts); /* takes the message along */
+	if (!h->m_in_exchange) {
+		exchange__ignore(f, h, f->seen_request ? DROP_LOST_BYTES : DROP_MID_STREAM);
+		return;
+	}
+	/* A request whose rest was lost, and that still waits for its answer. */
+	h->x->flags |= EXCHANGE_LOST_BYTES;
+	asked(f, h, h->x);
+}
+
 void exchange__give_up(struct flow *f, uint64_t before, unsigned flags, uint64_t ts)
 {
 	LIST_EACH (it, tmp, &f->pending) {
 		struct exchange *x = LIST_OF(it, struct exchange, link);
 
-		if (x->turn >= before)
-			continue;
-		x->flags |= flags | (x->resp_start ? EXCHANGE_CUT : EXCHANGE_NO_RESPONSE);
-		/* It lasted until its end was clear; an answer that began lasted to its last byte, unless it still goes on. */
-		if (!x->resp_start || (flags & EXCHANGE_STOPPED))
-			x->resp_end = ts;
-		else if (f->half[!f->req_dir].last.ts > x->resp_end)
-			x->resp_end = f->half[!f->req_dir].last.ts;
-		end(f, x);
+		if (x->turn < before)
+			give_up(f, x, flags, ts);
+	}
+}
+
+void exchange__risk(struct flow *f)
+{
+	/* Who asks twice without waiting may do it again. */
+	if (f->n_pending > 1)
+		f->overlaps = true;
+	LIST_EACH (it, tmp, &f->pending)
+		LIST_OF(it, struct exchange, link)->at_risk = true;
+}
+
+void exchange__settle_risk(struct flow *f, bool kept)
+{
+	bool all = !kept && f->overlaps;
+
+	LIST_EACH (it, tmp, &f->pending) {
+		struct exchange *x = LIST_OF(it, struct exchange, link);
+
+		if (!kept && (x->at_risk || all))
+			give_up(f, x, EXCHANGE_LOST_BYTES, f->now);
+		else
+			x->at_risk = false;
+	}
+	if (all) {
+		f->unsure = true;
+		f->unsure_turn = f->turn;
 	}
 }

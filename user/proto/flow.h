@@ -33,13 +33,14 @@ struct half {
 	enum message_state skip_what;
 	bool searching;      /* in resync() */
 	bool rest;           /* message.fills_turn: what comes of this turn belongs to m, unseen */
+	bool made_unsure;    /* REQ: the gap that is searched behind made the flow unsure; not if the message goes on */
 	struct message *m;   /* the message under way, NULL between messages */
 	bool m_in_exchange;  /* m already belongs to x->reqs */
 	uint64_t m_events;   /* events of m that are in no exchange yet */
 	struct exchange *x;  /* REQ: the one being asked; RESP: the one being answered; NULL none */
-	bool done_early;     /* REQ: x was answered and ended before its request did */
+	bool nobody;         /* the message under way goes on, but its exchange has ended: it is nobody's */
 	struct mark last;    /* of the last consumed byte */
-	bool wait_fresh;     /* detection: nothing to be hoped for before the next turn */
+	bool wait_fresh;     /* nothing to be hoped for before the next turn */
 	bool ended;          /* EOF was seen */
 };
 
@@ -57,11 +58,19 @@ struct flow {
 	struct list pending;     /* exchanges begun and not ended, oldest first */
 	size_t n_pending;
 	uint64_t calls, turn;    /* counters */
-	uint64_t now;            /* time of the last piece */
+	uint64_t asked_call;     /* the last call of the requester */
+	uint64_t now, before;    /* times of the last piece and of the one before it */
 	int last_dir;            /* of the last call; -1 none */
-	bool unsure;             /* bytes were lost in `unsure_turn`: first in, first out does not hold */
+	/*
+	 * Requests may have been lost in `unsure_turn`: for what is asked now, first in first out does not hold. It does again
+	 * when the requester begins another turn, since most wait for their answers; with one that was seen not to wait, only after
+	 * a pause with nothing outstanding.
+	 */
+	bool unsure;
 	uint64_t unsure_turn;
-	bool hidden_requests;    /* behind a request that filled its turn there may have been others: no answer after its own counts */
+	bool overlaps;           /* the requester asks on before it has its answers */
+	bool whole;              /* every byte was seen since the connection was made */
+	bool one_ways;           /* requests without answers are pending */
 	unsigned strikes;        /* parse errors since the last good message */
 	unsigned misses;         /* detection: turns that were nothing */
 	const struct protocol *maybe; /* detection: a weak answer, and who would ask */
@@ -100,6 +109,10 @@ void half__run(struct flow *f, enum weft_dir dir, bool gap_follows);
 void half__end_rest(struct flow *f, enum weft_dir dir);
 /* p->len bytes are missing. */
 void half__missing(struct flow *f, enum weft_dir dir, const struct piece *p);
+/* A piece, captured or not, that is the rest of a message that fills its turn. False: there is none such. */
+bool half__absorb(struct flow *f, enum weft_dir dir, const struct piece *p);
+/* A new turn: what was waited with is no beginning any more. */
+void half__fresh(struct flow *f, enum weft_dir dir);
 /* Bytes that are neither buffered nor wanted pass by while the half skips; returns how many were taken. */
 uint32_t half__pass(struct flow *f, enum weft_dir dir, const struct piece *p);
 void half__eof(struct flow *f, enum weft_dir dir);
@@ -118,13 +131,15 @@ void exchange__answer(struct flow *f, struct half *h);
 void exchange__response_done(struct flow *f, struct half *h);
 /* No more requests of this call will come: end what waits for no response (message.one_way). */
 void exchange__end_one_way(struct flow *f);
-/* Bytes of the call whose requests h holds were lost: the batch that began in it is not whole. */
-void exchange__batch_lost(struct flow *f, struct half *h);
 /* resync() says that the message under way does not go on. */
 void exchange__abandon_message(struct flow *f, struct half *h, enum proto_dir role);
 /* What was consumed since the last message belongs to no exchange. */
 void exchange__ignore(struct flow *f, struct half *h, enum drop_reason why);
 /* End the exchanges whose request ended before turn `before`, with these flags; `ts` is when that became clear. */
 void exchange__give_up(struct flow *f, uint64_t before, unsigned flags, uint64_t ts);
+/* The next answer may be hidden in a gap; whose it was is known when the response's parser has found its feet. */
+void exchange__risk(struct flow *f);
+/* It has: `kept` were not affected after all, the others are given up. */
+void exchange__settle_risk(struct flow *f, bool kept);
 
 #endif /* WEFT_FLOW_H */

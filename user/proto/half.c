@@ -10,6 +10,9 @@
 #define KEEP_BUFFER 2048   /* an empty buffer that is larger is given back */
 #define ZERO_STEPS_MAX 8192 /* messages that end without bytes, in a row: more is a parser that does not end */
 #define STRIKES_MAX 8      /* parse errors in a row until the flow is let go */
+/* How long, and how much of, an answer waits for its request, which another thread's call may report later. */
+#define PARK_NS (100ull * 1000 * 1000)
+#define PARK_BYTES (16 * 1024)
 
 static bool reserve(struct half *h, size_t n)
 {
@@ -128,31 +131,99 @@ static void discard(struct flow *f, struct half *h, size_t n, enum drop_reason w
 	balance__drop(f->engine->books, why, half__consume(h, n));
 }
 
-/* Bytes of unknown meaning are missing: from here on no message boundary is known. */
-static void lose(struct flow *f, struct half *h, bool certain_loss)
+/* What a gap in the requester's bytes means for what is asked behind it. */
+static void lose_requests(struct flow *f, struct half *h, bool certain)
 {
-	if (h->x && certain_loss)
-		h->x->flags |= EXCHANGE_LOST_BYTES;
-	exchange__batch_lost(f, h);
-	if (h->m && h->m->fills_turn && !h->searching) {
-		h->rest = true;
+	struct exchange *last = list__empty(&f->pending) ? NULL : LIST_OF(f->pending.prev, struct exchange, link);
+
+	/* Commands of the same call may be among them: the batch is not whole. */
+	if (f->proto->batches && last && last->call == f->calls)
+		last->flags |= EXCHANGE_LOST_BYTES;
+	if (h->rest)
 		return;
-	}
-	if (certain_loss || !h->m) {
-		f->unsure = true;
-		f->unsure_turn = f->turn;
-	}
-	h->searching = true;
+	h->made_unsure = !certain && !f->unsure;
+	f->unsure = true;
+	f->unsure_turn = f->turn;
 }
 
-static void strike(struct flow *f, struct half *h)
+/*
+ * Bytes of unknown meaning are missing: from here on no message boundary is known. `certain`: events were lost, how many messages
+ * with them and of which turns nobody knows; else it is a place in one call that was not captured.
+ */
+static void lose(struct flow *f, struct half *h, enum proto_dir role, bool certain)
+{
+	f->whole = false;
+	if (h->x && certain)
+		h->x->flags |= EXCHANGE_LOST_BYTES;
+	h->rest = h->m && h->m->fills_turn && !h->searching && !certain;
+	h->searching = !h->rest;
+	if (f->proto->keyed)
+		return;
+	if (role == PROTO_REQ) {
+		lose_requests(f, h, certain);
+	} else if (certain) {
+		exchange__give_up(f, UINT64_MAX, EXCHANGE_LOST_BYTES, f->now);
+		f->unsure = true;
+		f->unsure_turn = f->turn;
+	} else {
+		exchange__risk(f);
+	}
+}
+
+static void strike(struct flow *f, struct half *h, enum proto_dir role)
 {
 	if (++f->strikes > STRIKES_MAX) {
 		flow__off(f, DROP_BROKEN);
 		return;
 	}
 	discard(f, h, h->len, DROP_BROKEN);
-	lose(f, h, true);
+	lose(f, h, role, true);
+	h->wait_fresh = true;
+}
+
+void half__end_rest(struct flow *f, enum weft_dir dir)
+{
+	struct half *h = &f->half[dir];
+
+	if (f->phase != FLOW_ON || !h->rest)
+		return;
+	h->rest = false;
+	if (h->x)
+		h->x->flags |= EXCHANGE_LOST_BYTES;
+	if (dir != f->req_dir) {
+		if (h->x)
+			h->x->at_risk = false;
+		finish(f, h, PROTO_RESP, MESSAGE_DONE);
+		if (!f->proto->keyed)
+			exchange__settle_risk(f, false);
+		return;
+	}
+	finish(f, h, PROTO_REQ, MESSAGE_DONE);
+	/* What was asked further in this turn is not known; its answers are nobody's. */
+	f->unsure = !f->proto->keyed;
+	f->unsure_turn = f->turn;
+}
+
+bool half__absorb(struct flow *f, enum weft_dir dir, const struct piece *p)
+{
+	struct half *h = &f->half[dir];
+
+	if (f->phase != FLOW_ON || !h->rest)
+		return false;
+	h->pos = p->pos + p->len;
+	h->last = (struct mark){ .start = p->pos, .end = h->pos, .ts = p->ts, .pid = p->pid, .tid = p->tid, .call = f->calls };
+	book(h, flow__role(f, dir), p->event_end);
+	moved(f, h, flow__role(f, dir));
+	return true;
+}
+
+void half__fresh(struct flow *f, enum weft_dir dir)
+{
+	struct half *h = &f->half[dir];
+
+	h->wait_fresh = false;
+	if (h->searching)
+		discard(f, h, h->len, f->seen_request ? DROP_LOST_BYTES : DROP_MID_STREAM);
 }
 
 static bool ensure_message(struct flow *f, struct half *h)
@@ -186,26 +257,37 @@ static void pass_searched(struct flow *f, struct half *h, enum proto_dir role, s
 	}
 }
 
+/* A boundary was found: does the message under way go on, and what was lost? */
+static void settle(struct flow *f, struct half *h, enum proto_dir role)
+{
+	bool resumed = h->m->resumed;
+
+	h->searching = false;
+	if (role == PROTO_REQ && resumed && h->made_unsure)
+		f->unsure = false;
+	h->made_unsure = false;
+	if (!resumed)
+		exchange__abandon_message(f, h, role);
+	if (role == PROTO_RESP && !f->proto->keyed)
+		exchange__settle_risk(f, resumed);
+}
+
 /* Look for the next message boundary. True: found, the parser can go on. */
 static bool search(struct flow *f, struct half *h, enum proto_dir role, bool gap_follows)
 {
 	struct proto_in in = view(h, gap_follows);
 
 	h->m->resumed = false;
-	ssize_t at = f->proto->resync(f->state, role, &in, h->m);
+	ssize_t at = h->wait_fresh ? -1 : f->proto->resync(f->state, role, &in, h->m);
 
 	if (at < 0 || (size_t)at > h->len) {
 		/* The boundary may lie across the end of what is here: it is asked again, with what comes next. */
-		if (gap_follows || h->len >= f->proto->buffer_cap)
+		if (h->wait_fresh || gap_follows || h->len >= f->proto->buffer_cap)
 			pass_searched(f, h, role, h->len);
 		return false;
 	}
 	pass_searched(f, h, role, (size_t)at);
-	h->searching = false;
-	if (!h->m->resumed)
-		exchange__abandon_message(f, h, role);
-	else if (f->unsure && f->unsure_turn == f->turn)
-		f->unsure = false; /* the bytes lost were this message's own */
+	settle(f, h, role);
 	return true;
 }
 
@@ -213,8 +295,10 @@ static bool search(struct flow *f, struct half *h, enum proto_dir role, bool gap
 static void take(struct flow *f, struct half *h, enum proto_dir role, size_t n, enum message_state what)
 {
 	if (what != MESSAGE_IGNORE) {
-		if (role == PROTO_REQ && !h->x && !h->done_early && !exchange__start(f, h))
-			what = MESSAGE_IGNORE;
+		if (role == PROTO_REQ && !h->x && !h->nobody && !exchange__start(f, h)) {
+			flow__off(f, DROP_NO_MEMORY);
+			return;
+		}
 		if (role == PROTO_RESP)
 			exchange__answer(f, h);
 	}
@@ -235,13 +319,13 @@ static bool step(struct flow *f, struct half *h, enum proto_dir role, bool gap_f
 		return false;
 	}
 	if (r < 0) {
-		strike(f, h);
+		strike(f, h, role);
 		return false;
 	}
 	if (r == 0) {
 		if (what == MESSAGE_PARTIAL || ++*zero_steps > ZERO_STEPS_MAX) {
 			if (h->len >= f->proto->buffer_cap || *zero_steps > ZERO_STEPS_MAX)
-				strike(f, h);
+				strike(f, h, role);
 			return false;
 		}
 		if (role == PROTO_RESP && what != MESSAGE_IGNORE)
@@ -252,12 +336,28 @@ static bool step(struct flow *f, struct half *h, enum proto_dir role, bool gap_f
 	size_t n = (size_t)r < h->len ? (size_t)r : h->len;
 
 	take(f, h, role, n, what);
+	if (f->phase != FLOW_ON)
+		return false;
 	h->skip = (uint64_t)r - n;
 	if (!h->skip)
 		finish(f, h, role, what);
 	else
 		h->skip_what = what;
 	return true;
+}
+
+/*
+ * An answer to nothing that was asked, on a connection of which every byte was seen: the call that wrote the request returned after
+ * the call, of another thread, that read the answer. It waits for its request.
+ */
+static bool parked(const struct flow *f, const struct half *h, enum weft_dir dir, bool gap_follows)
+{
+	const struct mark *first = &h->marks[0], *last = &h->marks[h->n_marks - 1];
+
+	return f->whole && dir == WEFT_IN && f->req_dir == WEFT_OUT && !conn__third_party(f->conn) &&
+	       !f->proto->keyed && !f->proto->server_first && list__empty(&f->pending) && !gap_follows && !h->skip &&
+	       !h->searching && !h->nobody && first->fresh && first->start == h->pos && h->len <= PARK_BYTES &&
+	       last->ts - first->ts <= PARK_NS;
 }
 
 void half__run(struct flow *f, enum weft_dir dir, bool gap_follows)
@@ -268,6 +368,8 @@ void half__run(struct flow *f, enum weft_dir dir, bool gap_follows)
 	while (f->phase == FLOW_ON && h->len && !h->rest) {
 		enum proto_dir role = flow__role(f, dir);
 
+		if (parked(f, h, dir, gap_follows))
+			return;
 		if (!ensure_message(f, h)) {
 			flow__off(f, DROP_NO_MEMORY);
 			return;
@@ -277,7 +379,7 @@ void half__run(struct flow *f, enum weft_dir dir, bool gap_follows)
 
 			h->skip -= n;
 			take(f, h, role, n, h->skip_what);
-			if (!h->skip)
+			if (!h->skip && f->phase == FLOW_ON)
 				finish(f, h, role, h->skip_what);
 			continue;
 		}
@@ -293,45 +395,18 @@ void half__run(struct flow *f, enum weft_dir dir, bool gap_follows)
 		exchange__end_one_way(f);
 }
 
-/* All of a turn that its message fills: not looked at, but part of it. */
-static void pass_rest(struct flow *f, struct half *h, enum proto_dir role, const struct piece *p)
-{
-	h->pos = p->pos + p->len;
-	h->last = (struct mark){ .start = p->pos, .end = h->pos, .ts = p->ts, .pid = p->pid, .tid = p->tid };
-	book(h, role, p->event_end);
-	moved(f, h, role);
-}
-
-void half__end_rest(struct flow *f, enum weft_dir dir)
-{
-	struct half *h = &f->half[dir];
-	enum proto_dir role = flow__role(f, dir);
-
-	if (!h->rest)
-		return;
-	h->rest = false;
-	if (role == PROTO_REQ)
-		f->hidden_requests = true;
-	finish(f, h, role, MESSAGE_DONE);
-	if (role == PROTO_RESP)
-		exchange__give_up(f, UINT64_MAX, EXCHANGE_LOST_BYTES, f->now);
-}
-
 uint32_t half__pass(struct flow *f, enum weft_dir dir, const struct piece *p)
 {
 	struct half *h = &f->half[dir];
 	enum proto_dir role = flow__role(f, dir);
 	uint32_t n = h->skip < p->len ? (uint32_t)h->skip : p->len;
 
-	if (h->rest) {
-		pass_rest(f, h, role, p);
-		return p->len;
-	}
 	if (!n || h->len)
 		return 0;
 	h->skip -= n;
 	h->pos = p->pos + n;
-	h->last = (struct mark){ .start = p->pos, .end = p->pos + n, .ts = p->ts, .pid = p->pid, .tid = p->tid };
+	h->last = (struct mark){ .start = p->pos, .end = p->pos + n, .ts = p->ts, .pid = p->pid, .tid = p->tid,
+				  .call = f->calls };
 	if (role == PROTO_RESP && h->skip_what != MESSAGE_IGNORE)
 		exchange__answer(f, h);
 	book(h, role, n == p->len && p->event_end);
@@ -347,6 +422,8 @@ void half__missing(struct flow *f, enum weft_dir dir, const struct piece *p)
 	struct half *h = &f->half[dir];
 	struct piece rest = *p;
 
+	if (half__absorb(f, dir, p))
+		return;
 	half__run(f, dir, true);
 	for (;;) {
 		uint32_t n = f->phase == FLOW_ON ? half__pass(f, dir, &rest) : 0;
@@ -360,12 +437,10 @@ void half__missing(struct flow *f, enum weft_dir dir, const struct piece *p)
 	}
 	if (f->phase == FLOW_ON) {
 		discard(f, h, h->len, DROP_LOST_BYTES);
-		lose(f, h, p->lost);
+		lose(f, h, flow__role(f, dir), p->lost);
 		h->pos = rest.pos + rest.len;
-		if (h->rest) {
-			pass_rest(f, h, flow__role(f, dir), &rest);
+		if (half__absorb(f, dir, &rest))
 			return;
-		}
 	}
 	if (p->event_end) {
 		if (h->x && h->x->begun)
@@ -384,7 +459,7 @@ void half__eof(struct flow *f, enum weft_dir dir)
 	h->ended = true;
 	half__run(f, dir, true);
 	half__end_rest(f, dir);
-	if (f->phase == FLOW_ON && h->m && f->proto->eof) {
+	if (f->phase == FLOW_ON && h->m && !h->skip && !h->nobody && f->proto->eof) {
 		enum message_state what = f->proto->eof(f->state, flow__role(f, dir), h->m);
 
 		if (what == MESSAGE_DONE) {

@@ -128,7 +128,8 @@ static void consider(struct live_processes *lp, const struct weft_proc *p)
 {
 	struct process_info info;
 
-	if (p->h.pid == (uint32_t)getpid() || process_info__read((pid_t)p->h.pid, NULL, false, &info) < 0)
+	if (p->h.pid == (uint32_t)getpid() || table__get(&lp->by_pid, p->h.pid) ||
+	    process_info__read((pid_t)p->h.pid, NULL, false, &info) < 0)
 		return;
 	if (targets__match(lp->o->selectors, lp->o->n_selectors, &info) &&
 	    kernel__select_pid(lp->kernel, (pid_t)p->h.pid) == 0) {

@@ -137,8 +137,7 @@ struct pipeline *pipeline__new(const struct options *o, const struct pipeline_ho
 
 static void process_gone(struct pipeline *p, const struct weft_event *ev)
 {
-	if (p->hooks.forget)
-		conns__process_exit(p->conns, ev->pid, ev->ts, p->hooks.forget, p->hooks.ctx);
+	conns__process_exit(p->conns, ev->pid, ev->ts, p->hooks.forget, p->hooks.ctx);
 	tracer__process_exit(p->tracer, ev->pid);
 	processes__exit(p->processes, ev->pid, ev->ts);
 }

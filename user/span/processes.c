@@ -15,7 +15,7 @@
 struct grave {
 	uint32_t pid;
 	uint64_t ts;
-	const struct resource *resource; /* only compared: the PID may have been used again */
+	const struct resource *resource; /* a reference, to compare: the PID may have been used again, the address can't be */
 };
 
 struct processes {
@@ -45,6 +45,8 @@ void processes__free(struct processes *p)
 	table__each(&p->by_address, unref, NULL);
 	table__free(&p->by_pid);
 	table__free(&p->by_address);
+	for (size_t i = 0; i < p->n_graves; i++)
+		resource__unref(p->graves[i].resource);
 	free(p->graves);
 	free(p);
 }
@@ -93,6 +95,10 @@ void processes__described(struct processes *p, const struct record_process *rec)
 
 void processes__exit(struct processes *p, uint32_t pid, uint64_t ts)
 {
+	struct resource *r = table__get(&p->by_pid, pid);
+
+	if (!r)
+		return;
 	if (p->n_graves == p->cap_graves) {
 		size_t cap = p->cap_graves ? p->cap_graves * 2 : 16;
 		struct grave *graves = realloc(p->graves, cap * sizeof(*graves));
@@ -102,7 +108,7 @@ void processes__exit(struct processes *p, uint32_t pid, uint64_t ts)
 		p->graves = graves;
 		p->cap_graves = cap;
 	}
-	p->graves[p->n_graves++] = (struct grave){ pid, ts, table__get(&p->by_pid, pid) };
+	p->graves[p->n_graves++] = (struct grave){ pid, ts, resource__ref(r) };
 }
 
 void processes__tick(struct processes *p, uint64_t now)
@@ -112,8 +118,9 @@ void processes__tick(struct processes *p, uint64_t now)
 	for (; gone < p->n_graves && p->graves[gone].ts + FORGET_NS < now; gone++) {
 		const struct grave *g = &p->graves[gone];
 
-		if (g->resource && table__get(&p->by_pid, g->pid) == g->resource)
+		if (table__get(&p->by_pid, g->pid) == g->resource)
 			resource__unref(table__take(&p->by_pid, g->pid));
+		resource__unref(g->resource);
 	}
 	if (!gone)
 		return;

@@ -91,7 +91,7 @@ bool node__propose(struct node *child, struct node *parent, enum evidence why)
 {
 	unsigned depth = 0;
 
-	if (!child || !parent || child->pinned || why <= child->evidence)
+	if (!child || !parent || child->pinned || child->judged || why <= child->evidence)
 		return false;
 	for (const struct node *n = parent; n; n = n->parent)
 		if (n == child || ++depth > DEPTH_MAX)

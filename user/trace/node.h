@@ -64,6 +64,7 @@ struct node {
 
 	/* thread layer */
 	uint64_t thread;         /* key of the thread that serves it (server) or made it (client) */
+	uint64_t thread_id;      /* which one of that key: thread numbers are used again */
 	uint64_t pool;           /* client: key of (process, peer) */
 	bool backward_clash;     /* two requests claim it: neither gets it */
 
@@ -79,9 +80,12 @@ struct tracer {
 	int64_t clock;           /* realtime - boottime, ns */
 	uint64_t now;
 	struct table pairs[2];   /* socket layer: key -> node; [0] client ends, [1] server ends */
-	struct table threads;    /* thread layer: struct thread */
-	struct table pools;      /* thread layer: struct pool */
-	struct table owners;     /* thread layer: struct owner, by socket */
+	/* thread layer; each table is bounded, and what was not used for longest makes room */
+	struct table threads;    /* struct thread */
+	struct table pools;      /* struct pool */
+	struct table owners;     /* struct owner, by socket */
+	struct table users;      /* struct user: the threads and pools of a process, by PID */
+	struct list threads_by_use, pools_by_use, owners_by_use;
 };
 
 /* One kind of evidence. Any member but the name may be NULL. */

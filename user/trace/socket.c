@@ -57,17 +57,28 @@ static uint64_t pair_of(const struct conn *c, bool server)
 	return (loopback(client) ? table__mix(h, o->netns) : h) | 1;
 }
 
-static void remember(struct node *n, uint64_t key)
+/* What is in the table must be taken out again when the node goes: no room for the key, no entry. */
+static bool remember(struct node *n, uint64_t key)
 {
 	/* The arrays' size is the next power of two. */
 	if (!(n->n_keys & (n->n_keys - 1))) {
 		uint64_t *keys = realloc(n->keys, (n->n_keys ? n->n_keys * 2 : 1) * sizeof(*keys));
 
 		if (!keys)
-			return;
+			return false;
 		n->keys = keys;
 	}
 	n->keys[n->n_keys++] = key;
+	return true;
+}
+
+/*
+ * A Unix socket is known by its address in the kernel, which the next one gets that is made, and its bytes are counted from 0: what
+ * had ended before this connection was seen was on another one.
+ */
+static bool other_connection(const struct node *other, const struct conn *c)
+{
+	return c->open.local.family == AF_UNIX && other->ended && other->end < c->open.h.ts;
 }
 
 static void begin(struct tracer *t, struct node *n, struct exchange *x, uint32_t req_pos)
@@ -79,9 +90,9 @@ static void begin(struct tracer *t, struct node *n, struct exchange *x, uint32_t
 	uint64_t key = table__mix(n->pair, req_pos);
 	struct node *other = table__get(&t->pairs[!n->server], key);
 
-	if (table__put(&t->pairs[n->server], key, n))
-		remember(n, key);
-	if (other && other->pair == n->pair) {
+	if (remember(n, key))
+		(void)table__put(&t->pairs[n->server], key, n);
+	if (other && other->pair == n->pair && !other_connection(other, x->conn)) {
 		if (n->server)
 			node__propose(n, other, EVIDENCE_SOCKET);
 		else

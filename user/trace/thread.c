@@ -17,6 +17,7 @@
 #define SEGMENT_MAX 64         /* unowned calls of a worker between two answers */
 #define THREADS_MAX 65536
 #define OWNERS_MAX 65536
+#define POOLS_MAX 16384
 #define POOL_SAMPLES_MIN 20
 #define POOL_SAMPLES_MAX 2000  /* then halve, so that the rate follows the present */
 #define POOL_VETOED_PERCENT 5
@@ -24,6 +25,8 @@
 enum last_read { READ_NOTHING, READ_REQUEST, READ_ANSWER };
 
 struct thread {
+	uint64_t key, id;        /* `id` is never used again */
+	struct list by_use, by_user;
 	uint32_t pid;
 	uint64_t current;        /* server node that it works for; 0 nobody */
 	enum last_read read;     /* what it read last, not yet followed by an answer written */
@@ -31,20 +34,29 @@ struct thread {
 	unsigned serving;        /* server nodes under way that it read */
 	unsigned calling;        /* client nodes under way that it wrote */
 	bool multiplexed;        /* it was seen to do several things at once */
-	uint64_t used;
 	uint64_t segment[SEGMENT_MAX]; /* calls without an owner since it last wrote an answer */
 	unsigned n_segment;
 	bool segment_spoilt;     /* more calls than fit */
 };
 
-/* A connection that is being made. */
+/* A connection that is being made. Many are made and never asked anything. */
 struct owner {
+	uint64_t sock;
+	struct list by_use;
 	uint64_t ts;      /* of its connect() */
 	uint64_t request; /* server node */
 };
 
 struct pool {
+	uint64_t key;
+	struct list by_use, by_user;
+	uint32_t pid;
 	unsigned guesses, vetoes;
+};
+
+/* A process, as long as something of it is remembered. */
+struct user {
+	struct list threads, pools;
 };
 
 static uint64_t thread_key(uint32_t pid, uint32_t tid)
@@ -52,50 +64,88 @@ static uint64_t thread_key(uint32_t pid, uint32_t tid)
 	return (uint64_t)pid << 32 | tid;
 }
 
-struct prune {
-	uint64_t before, keys[1024];
-	uint32_t pid;
-	unsigned n;
-};
-
-static void collect_old(void *ctx, uint64_t key, void *value)
+static struct user *user_of(struct tracer *t, uint32_t pid)
 {
-	struct prune *p = ctx;
-	const struct thread *th = value;
+	struct user *u = table__get(&t->users, pid);
 
-	if (p->n < 1024 && (p->pid ? th->pid == p->pid : th->used < p->before))
-		p->keys[p->n++] = key;
-}
-
-static void prune(struct tracer *t, uint32_t pid, uint64_t before)
-{
-	struct prune p = { .pid = pid, .before = before };
-
-	do {
-		p.n = 0;
-		table__each(&t->threads, collect_old, &p);
-		for (unsigned i = 0; i < p.n; i++)
-			free(table__take(&t->threads, p.keys[i]));
-	} while (p.n == 1024);
-}
-
-static struct thread *thread_of(struct tracer *t, uint32_t pid, uint32_t tid, uint64_t ts)
-{
-	struct thread *th = table__get(&t->threads, thread_key(pid, tid));
-
-	if (!th) {
-		if (t->threads.used >= THREADS_MAX)
-			prune(t, 0, ts > 60000000000ull ? ts - 60000000000ull : 0);
-		th = t->threads.used < THREADS_MAX ? calloc(1, sizeof(*th)) : NULL;
-		if (!th)
-			return NULL;
-		th->pid = pid;
-		if (!table__put(&t->threads, thread_key(pid, tid), th)) {
-			free(th);
-			return NULL;
-		}
+	if (u)
+		return u;
+	u = malloc(sizeof(*u));
+	if (u && !table__put(&t->users, pid, u)) {
+		free(u);
+		u = NULL;
 	}
-	th->used = ts;
+	if (u) {
+		list__init(&u->threads);
+		list__init(&u->pools);
+	}
+	return u;
+}
+
+static void leave_user(struct tracer *t, uint32_t pid, struct list *by_user)
+{
+	struct user *u = table__get(&t->users, pid);
+
+	list__remove(by_user);
+	if (u && list__empty(&u->threads) && list__empty(&u->pools))
+		free(table__take(&t->users, pid));
+}
+
+static void forget_thread(struct tracer *t, struct thread *th)
+{
+	table__take(&t->threads, th->key);
+	list__remove(&th->by_use);
+	leave_user(t, th->pid, &th->by_user);
+	free(th);
+}
+
+static void forget_pool(struct tracer *t, struct pool *p)
+{
+	table__take(&t->pools, p->key);
+	list__remove(&p->by_use);
+	leave_user(t, p->pid, &p->by_user);
+	free(p);
+}
+
+static void forget_owner(struct tracer *t, struct owner *o)
+{
+	if (!o)
+		return;
+	table__take(&t->owners, o->sock);
+	list__remove(&o->by_use);
+	free(o);
+}
+
+static struct thread *thread__new(struct tracer *t, uint64_t key, uint32_t pid)
+{
+	if (t->threads.used >= THREADS_MAX)
+		forget_thread(t, LIST_OF(t->threads_by_use.next, struct thread, by_use));
+	struct thread *th = calloc(1, sizeof(*th));
+	struct user *u = th ? user_of(t, pid) : NULL;
+
+	if (!u || !table__put(&t->threads, key, th)) {
+		free(th);
+		return NULL;
+	}
+	th->key = key;
+	th->id = ++t->last_id;
+	th->pid = pid;
+	list__init(&th->by_use);
+	list__append(&u->threads, &th->by_user);
+	return th;
+}
+
+static struct thread *thread_of(struct tracer *t, uint32_t pid, uint32_t tid)
+{
+	uint64_t key = thread_key(pid, tid);
+	struct thread *th = table__get(&t->threads, key);
+
+	if (!th)
+		th = thread__new(t, key, pid);
+	if (th) {
+		list__remove(&th->by_use);
+		list__append(&t->threads_by_use, &th->by_use);
+	}
 	return th;
 }
 
@@ -110,39 +160,42 @@ static struct node *current(struct tracer *t, const struct thread *th)
 /* Only the first call of a connection belongs to whoever connected it: most wait here for an instant. */
 static void connecting(struct tracer *t, const struct weft_connect *c)
 {
-	struct thread *th = thread_of(t, c->h.pid, c->h.tid, c->h.ts);
+	struct thread *th = thread_of(t, c->h.pid, c->h.tid);
 	struct node *request = th ? current(t, th) : NULL;
-	struct owner *o = table__get(&t->owners, c->sock);
 
-	if (!request) {
-		free(table__take(&t->owners, c->sock));
+	forget_owner(t, table__get(&t->owners, c->sock));
+	if (!request)
+		return;
+	if (t->owners.used >= OWNERS_MAX)
+		forget_owner(t, LIST_OF(t->owners_by_use.next, struct owner, by_use));
+	struct owner *o = calloc(1, sizeof(*o));
+
+	if (!o || !table__put(&t->owners, c->sock, o)) {
+		free(o);
 		return;
 	}
-	if (!o) {
-		o = t->owners.used < OWNERS_MAX ? calloc(1, sizeof(*o)) : NULL;
-		if (!o || !table__put(&t->owners, c->sock, o)) {
-			free(o);
-			return;
-		}
-	}
-	*o = (struct owner){ .ts = c->h.ts, .request = request->id };
+	o->sock = c->sock;
+	o->ts = c->h.ts;
+	o->request = request->id;
+	list__append(&t->owners_by_use, &o->by_use);
 }
 
 /* The request for which this connection was made, if this is its first call. */
 static struct node *connected_for(struct tracer *t, struct conn *c)
 {
-	struct owner *o = c->called ? NULL : table__take(&t->owners, c->open.sock);
+	struct owner *o = c->called ? NULL : table__get(&t->owners, c->open.sock);
 	struct node *request = o && o->ts == c->open.start_ts ? node__by_id(t, o->request) : NULL;
 
 	c->called = true;
-	free(o);
+	forget_owner(t, o);
 	return request;
 }
 
 static void request_read(struct tracer *t, struct node *n, struct thread *th)
 {
 	(void)t;
-	n->thread = thread_key(n->pid, n->tid);
+	n->thread = th->key;
+	n->thread_id = th->id;
 	th->read = READ_REQUEST;
 	th->current = n->id;
 	if (th->serving++ || th->calling)
@@ -156,7 +209,8 @@ static void call_written(struct tracer *t, struct node *n, struct exchange *x, s
 	uint64_t ip;
 
 	memcpy(&ip, peer->ip, 8);
-	n->thread = thread_key(n->pid, n->tid);
+	n->thread = th->key;
+	n->thread_id = th->id;
 	n->pool = table__mix(table__mix(n->pid, ip), peer->port | 1ull << 32);
 	bool made_for_it = owner && !owner->ended;
 
@@ -181,7 +235,7 @@ static void begin(struct tracer *t, struct node *n, struct exchange *x, uint32_t
 {
 	if (n->third_party || req_pos != x->req_pos)
 		return;
-	struct thread *th = thread_of(t, n->pid, n->tid, n->start);
+	struct thread *th = thread_of(t, n->pid, n->tid);
 
 	if (!th)
 		return;
@@ -220,8 +274,9 @@ static void answer_written(struct tracer *t, struct node *request, struct thread
 
 static void moved(struct tracer *t, struct node *n, enum proto_dir dir, uint32_t tid, uint64_t ts)
 {
-	struct thread *th = n->third_party ? NULL : thread_of(t, n->pid, tid, ts);
+	struct thread *th = n->third_party ? NULL : thread_of(t, n->pid, tid);
 
+	(void)ts;
 	if (!th)
 		return;
 	if (n->server && dir == PROTO_REQ) {
@@ -241,7 +296,7 @@ static void ended(struct tracer *t, struct node *n, const struct facts *f)
 	(void)f;
 	struct thread *th = n->thread ? table__get(&t->threads, n->thread) : NULL;
 
-	if (!th)
+	if (!th || th->id != n->thread_id)
 		return;
 	if (n->server && th->serving)
 		th->serving--;
@@ -249,16 +304,33 @@ static void ended(struct tracer *t, struct node *n, const struct facts *f)
 		th->calling--;
 }
 
-static struct pool *pool_of(struct tracer *t, uint64_t key)
+static struct pool *pool__new(struct tracer *t, uint64_t key, uint32_t pid)
+{
+	if (t->pools.used >= POOLS_MAX)
+		forget_pool(t, LIST_OF(t->pools_by_use.next, struct pool, by_use));
+	struct pool *p = calloc(1, sizeof(*p));
+	struct user *u = p ? user_of(t, pid) : NULL;
+
+	if (!u || !table__put(&t->pools, key, p)) {
+		free(p);
+		return NULL;
+	}
+	p->key = key;
+	p->pid = pid;
+	list__init(&p->by_use);
+	list__append(&u->pools, &p->by_user);
+	return p;
+}
+
+static struct pool *pool_of(struct tracer *t, uint64_t key, uint32_t pid)
 {
 	struct pool *p = table__get(&t->pools, key);
 
-	if (p)
-		return p;
-	p = calloc(1, sizeof(*p));
-	if (p && !table__put(&t->pools, key, p)) {
-		free(p);
-		p = NULL;
+	if (!p)
+		p = pool__new(t, key, pid);
+	if (p) {
+		list__remove(&p->by_use);
+		list__append(&t->pools_by_use, &p->by_use);
 	}
 	return p;
 }
@@ -272,7 +344,7 @@ bool pool__trusted(const struct tracer *t, const struct node *call)
 
 void pool__book(struct tracer *t, const struct node *call, bool vetoed)
 {
-	struct pool *p = pool_of(t, call->pool);
+	struct pool *p = pool_of(t, call->pool, call->pid);
 
 	if (!p)
 		return;
@@ -286,24 +358,29 @@ void pool__book(struct tracer *t, const struct node *call, bool vetoed)
 
 static void process_exit(struct tracer *t, uint32_t pid)
 {
-	prune(t, pid, 0);
-}
+	struct user *u;
 
-static void free_value(void *ctx, uint64_t key, void *value)
-{
-	(void)ctx;
-	(void)key;
-	free(value);
+	/* The last one takes the list with it. */
+	while ((u = table__get(&t->users, pid))) {
+		if (!list__empty(&u->threads))
+			forget_thread(t, LIST_OF(u->threads.next, struct thread, by_user));
+		else
+			forget_pool(t, LIST_OF(u->pools.next, struct pool, by_user));
+	}
 }
 
 static void free_all(struct tracer *t)
 {
-	table__each(&t->threads, free_value, NULL);
-	table__each(&t->pools, free_value, NULL);
+	LIST_EACH (th, tmp, &t->threads_by_use)
+		forget_thread(t, LIST_OF(th, struct thread, by_use));
+	LIST_EACH (p, tmp, &t->pools_by_use)
+		forget_pool(t, LIST_OF(p, struct pool, by_use));
+	LIST_EACH (o, tmp, &t->owners_by_use)
+		forget_owner(t, LIST_OF(o, struct owner, by_use));
 	table__free(&t->threads);
 	table__free(&t->pools);
-	table__each(&t->owners, free_value, NULL);
 	table__free(&t->owners);
+	table__free(&t->users);
 }
 
 const struct layer layer_thread = {

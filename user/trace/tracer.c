@@ -16,6 +16,9 @@ struct tracer *tracer__new(const struct tracer_config *cfg)
 		return NULL;
 	t->cfg = *cfg;
 	list__init(&t->nodes);
+	list__init(&t->threads_by_use);
+	list__init(&t->pools_by_use);
+	list__init(&t->owners_by_use);
 	return t;
 }
 
