@@ -56,7 +56,10 @@ static __always_inline __u64 compat__iter_iov(const struct iov_iter *it)
 	return (__u64)BPF_CORE_READ(it, __iov);
 }
 
-/* 6.4, commit 747b1f65d39a: ITER_UBUF became 0 and the others moved, so never compare with numbers. */
+/*
+ * 6.7, commit 7d9e44a6ad8a ("iov_iter: Renumber ITER_* constants"): ITER_UBUF became 0 and the others moved, so
+ * never compare with numbers.
+ */
 static __always_inline int compat__iter_is_ubuf(__u8 type)
 {
 	return type == bpf_core_enum_value(enum iter_type, ITER_UBUF);

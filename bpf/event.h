@@ -40,7 +40,7 @@ enum weft_kind {
 	WEFT_EV_OPEN = 1,  /* struct weft_open: a socket was seen for the first time */
 	WEFT_EV_DATA = 2,  /* struct weft_data + captured bytes: one successful read or write */
 	WEFT_EV_EOF = 3,   /* struct weft_data, len 0: a read returned end of stream */
-	WEFT_EV_SHUT = 4,  /* struct weft_data, len 0: shutdown(); dir says which half (both: two events) */
+	WEFT_EV_SHUT = 4,  /* struct weft_data, len 0: shutdown(), dir says which half (both: two events); TCP: close() too, OUT */
 	WEFT_EV_CLOSE = 5, /* struct weft_data, len 0: the socket is gone; its number never comes again */
 	WEFT_EV_FORK = 6,  /* struct weft_proc: a selected process made a child process (not a thread) */
 	WEFT_EV_EXEC = 7,  /* struct weft_proc: a selected process runs another program now */

@@ -169,18 +169,27 @@ static const struct bpf_insn nothing[] = {
 	{ .code = BPF_JMP | BPF_EXIT },
 };
 
+/* Read once: it takes some 30 ms, and several probes ask. */
+static struct btf *probe__vmlinux(void)
+{
+	static struct btf *vmlinux;
+
+	if (!vmlinux)
+		vmlinux = btf__load_vmlinux_btf();
+	return vmlinux;
+}
+
 static int probe__tracing(enum bpf_attach_type type, enum bpf_attach_type link_type,
 			  const char *target)
 {
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = type);
-	struct btf *btf = btf__load_vmlinux_btf();
+	struct btf *btf = probe__vmlinux();
 	int id, fd, link;
 
 	if (!btf)
 		return -errno;
 	id = btf__find_by_name_kind(btf, target,
 				    type == BPF_TRACE_RAW_TP ? BTF_KIND_TYPEDEF : BTF_KIND_FUNC);
-	btf__free(btf);
 	if (id < 0)
 		return id;
 	opts.attach_btf_id = id;

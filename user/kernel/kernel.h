@@ -18,9 +18,9 @@
 
 #include "../../bpf/event.h"
 
-/* The interchangeable ways of seeing socket calls, best first. */
+/* The interchangeable ways of seeing socket calls. */
 enum kernel_backend {
-	KERNEL_BACKEND_AUTO = 0,
+	KERNEL_BACKEND_AUTO = 0, /* the first that works of: fentry, syscall, kprobe, tracepoint */
 	KERNEL_BACKEND_FENTRY,   /* fentry/fexit on the socket operations */
 	KERNEL_BACKEND_KPROBE,   /* kprobe/kretprobe on the same functions */
 	KERNEL_BACKEND_SYSCALL,  /* tp_btf/sys_exit alone */
@@ -34,7 +34,7 @@ const char *kernel__backend_name(enum kernel_backend backend);
 int kernel__backend_parse(const char *name);
 
 struct kernel_config {
-	enum kernel_backend backend; /* AUTO: the first of the list that loads and attaches */
+	enum kernel_backend backend;
 	size_t ring_bytes;           /* rounded up to a power of two of at least one page */
 	uint32_t max_conns;          /* size of the connection table */
 	struct weft_policy initial;  /* policy of a connection until user space wrote another */

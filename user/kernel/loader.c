@@ -160,6 +160,14 @@ static int loader__try(struct kernel *k, const struct kernel_config *cfg,
 	return err;
 }
 
+/*
+ * kprobes come after system calls: the kernel keeps room for about 10 returns of a function at a time (maxactive), so with many
+ * threads blocked in a read it misses some.
+ */
+static const enum kernel_backend order[] = {
+	KERNEL_BACKEND_FENTRY, KERNEL_BACKEND_SYSCALL, KERNEL_BACKEND_KPROBE, KERNEL_BACKEND_TRACEPOINT,
+};
+
 int kernel__open(const struct kernel_config *cfg, struct kernel **out, char *why, size_t why_len)
 {
 	struct kernel *k = calloc(1, sizeof(*k));
@@ -174,9 +182,9 @@ int kernel__open(const struct kernel_config *cfg, struct kernel **out, char *why
 		free(k);
 		return -EPERM;
 	}
-	for (int b = KERNEL_BACKEND_AUTO + 1; b < KERNEL_BACKEND_MAX && err; b++)
-		if (!cfg->backend || (int)cfg->backend == b)
-			err = loader__try(k, cfg, b, why, why_len);
+	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]) && err; i++)
+		if (!cfg->backend || cfg->backend == order[i])
+			err = loader__try(k, cfg, order[i], why, why_len);
 	if (err) {
 		free(k);
 		return err == -EPERM && features__refused(NULL, 0) ? -EPERM : -EOPNOTSUPP;

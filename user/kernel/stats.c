@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The kernel side's half of the balance: what was made, what was dropped, what the kernel refused to run. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +28,20 @@ static int stats__sum(int map, uint64_t *out, uint32_t n)
 	return err;
 }
 
+/* Somebody asked for it: we, or the machine's administrator. */
+static bool stats__run_time_known(const struct kernel *k)
+{
+	FILE *f = k->stats_fd >= 0 ? NULL : fopen("/proc/sys/kernel/bpf_stats_enabled", "re");
+	int on = k->stats_fd >= 0;
+
+	if (f) {
+		if (fscanf(f, "%d", &on) != 1)
+			on = 0;
+		fclose(f);
+	}
+	return on;
+}
+
 int kernel__stats(const struct kernel *k, struct kernel_stats *out)
 {
 	struct bpf_program *prog;
@@ -38,7 +53,7 @@ int kernel__stats(const struct kernel *k, struct kernel_stats *out)
 		err = stats__sum(k->map.drops, out->drops, WEFT_DROP_MAX);
 	if (err)
 		return err;
-	out->run_ns_known = k->stats_fd >= 0;
+	out->run_ns_known = stats__run_time_known(k);
 	bpf_object__for_each_program (prog, k->obj) {
 		struct bpf_prog_info info = {};
 		uint32_t len = sizeof(info);

@@ -16,7 +16,7 @@
 #include "run.h"
 
 #define READ_MAX 8192           /* records a poll */
-#define TICK_NS (50ull * 1000 * 1000)
+#define TICK_NS (20ull * 1000 * 1000)
 #define SECOND_NS 1000000000ull
 #define DRAIN_MS 2000           /* for what is left in the ring at the end */
 #define CLOCK_STEP_NS 1000000   /* a smaller change of the real time is not worth a record */
@@ -130,6 +130,7 @@ static bool tick(struct live *l, uint64_t now)
 		l->second = now;
 		refresh_clock(l);
 		record_stats(l);
+		(void)kernel__tick(l->kernel);
 	}
 	return pipeline__tick(l->pipeline, now);
 }
@@ -182,6 +183,20 @@ static void drain(struct live *l)
 		;
 }
 
+/* For -v: on which CPUs events were lost. */
+static void print_drops_per_cpu(const struct live *l, const struct kernel_stats *s)
+{
+	uint64_t each[1024];
+
+	for (int why = 0; why < WEFT_DROP_MAX; why++) {
+		int n = s->drops[why] ? kernel__drops_per_cpu(l->kernel, why, each, 1024) : 0;
+
+		for (int cpu = 0; cpu < n && cpu < 1024; cpu++)
+			if (each[cpu])
+				log_debug("  CPU %d dropped %llu (reason %d)", cpu, (unsigned long long)each[cpu], why);
+	}
+}
+
 static void print_kernel_time(const struct kernel_stats *s)
 {
 	if (!s->run_ns_known)
@@ -219,8 +234,10 @@ static int finish(struct live *l)
 	}
 	int status = summary__print(&out);
 
-	if (s)
+	if (s) {
+		print_drops_per_cpu(l, s);
 		print_kernel_time(s);
+	}
 	free(s);
 	int err = l->recorder ? recorder__close(l->recorder) : 0;
 
@@ -237,7 +254,7 @@ static int start(struct live *l, char *why, size_t why_len)
 	const struct options *o = l->o;
 	struct kernel_config cfg = {
 		.backend = o->backend, .ring_bytes = o->ring_bytes, .max_conns = o->max_conns, .initial = initial_policy,
-		.verbose = o->verbose > 1, .stats = true,
+		.verbose = o->verbose > 1, .stats = o->verbose > 0,
 	};
 	struct pipeline_hooks hooks = { .ctx = l, .policy = policy, .forget = forget };
 	int status;

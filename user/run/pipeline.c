@@ -37,6 +37,8 @@ static void to_sinks(void *ctx, struct trace *t)
 
 	p->traces++;
 	p->spans += t->n;
+	if (p->hooks.trace)
+		p->hooks.trace(p->hooks.ctx, t);
 	if (p->view)
 		view__trace(p->view, t);
 	if (p->exporter)

@@ -9,11 +9,12 @@
 #include "../lib/balance.h"
 #include "../source/record.h"
 
-/* What only a live run can do; all members may be NULL. */
+/* What only a live run can do, and one that looks on; all members may be NULL. */
 struct pipeline_hooks {
 	void *ctx;
 	void (*policy)(void *ctx, const struct conn *c, const struct weft_policy *policy);
 	void (*forget)(void *ctx, uint64_t sock, uint64_t conn);
+	void (*trace)(void *ctx, struct trace *t); /* every trace that goes to the sinks */
 };
 
 struct pipeline;

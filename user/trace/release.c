@@ -9,7 +9,7 @@
 #include "../span/traceparent.h"
 #include "node.h"
 
-#define GRACE_NS (200ull * 1000 * 1000)
+#define GRACE_NS (150ull * 1000 * 1000)
 /* A span waits no longer than this for its root; then it leaves with the ids that it will have had. */
 #define HOLD_NS (30ull * 1000 * 1000 * 1000)
 #define HELD_MAX 30000

@@ -364,8 +364,10 @@ static void process_exit(struct tracer *t, uint32_t pid)
 	while ((u = table__get(&t->users, pid))) {
 		if (!list__empty(&u->threads))
 			forget_thread(t, LIST_OF(u->threads.next, struct thread, by_user));
-		else
+		else if (!list__empty(&u->pools))
 			forget_pool(t, LIST_OF(u->pools.next, struct pool, by_user));
+		else
+			free(table__take(&t->users, pid));
 	}
 }
 

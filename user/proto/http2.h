@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Private to HTTP/2 (RFC 9113): frames, header tables, streams, fields, and how its files share
+ * them.
+ *
+ *   http2.c          one direction's frames taken one after another; exchanges described
+ *   http2_frame.c    what a frame header may look like; recognising HTTP/2; finding frames again
+ *   http2_hpack.c    header tables, and what is known of them
+ *   http2_fields.c   what the fields of a header block say
+ *   http2_stream.c   the streams that are open
+ */
+#ifndef WEFT_HTTP2_H
+#define WEFT_HTTP2_H
+
+#include <nghttp2/nghttp2.h>
+
+#include "../lib/list.h"
+#include "../lib/table.h"
+#include "proto.h"
+
+/* ---- frames (http2_frame.c) ---- */
+
+enum frame_type {
+	FRAME_DATA = 0,
+	FRAME_HEADERS = 1,
+	FRAME_PRIORITY = 2,
+	FRAME_RST_STREAM = 3,
+	FRAME_SETTINGS = 4,
+	FRAME_PUSH_PROMISE = 5,
+	FRAME_PING = 6,
+	FRAME_GOAWAY = 7,
+	FRAME_WINDOW_UPDATE = 8,
+	FRAME_CONTINUATION = 9,
+};
+
+#define FLAG_ACK 0x1         /* SETTINGS, PING */
+#define FLAG_END_STREAM 0x1  /* DATA, HEADERS */
+#define FLAG_END_HEADERS 0x4 /* HEADERS, PUSH_PROMISE, CONTINUATION */
+#define FLAG_PADDED 0x8      /* DATA, HEADERS, PUSH_PROMISE */
+#define FLAG_PRIORITY 0x20   /* HEADERS */
+
+#define FRAME_HEADER 9
+#define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+#define PREFACE_SIZE 24
+
+struct frame {
+	uint32_t len; /* of the payload */
+	uint8_t type, flags;
+	uint32_t stream;
+};
+
+/* The frame header at p, of which FRAME_HEADER bytes are there. */
+struct frame frame__read(const uint8_t *p);
+/* Could there be such a frame? Types that are not known may be anything. */
+bool frame__valid(const struct frame *f);
+
+static inline uint32_t frame__number(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+struct http2;
+
+enum detect_result http2__detect(const uint8_t *data, size_t len);
+/* Where frames of `dir` begin again in these bytes; -1: nowhere for certain. */
+ssize_t http2__find_frames(const struct http2 *st, enum proto_dir dir, const struct proto_in *in);
+
+/* ---- header tables (http2_hpack.c) ---- */
+
+/* One direction's header table (RFC 7541). Zeroed: a connection's beginning. */
+struct hpack {
+	nghttp2_hd_inflater *inflater; /* made for the first block */
+	bool blind;                    /* the table may hold entries that were not seen */
+	bool wide;                     /* it may be larger than usual */
+};
+
+enum hpack_result {
+	HPACK_OK,
+	HPACK_AGAIN, /* an entry is missing that there should be: read the block once more, from its beginning */
+	HPACK_BAD,   /* no header block, or not one that can be read; the fields so far don't count */
+};
+
+/* A field; an empty name: not known. Valid during the call. */
+typedef void (*hpack_field_fn)(void *ctx, struct slice name, struct slice value);
+
+/* Read a block of n bytes; not `whole`: its end is missing, and with it what the table looks like from here on. */
+enum hpack_result hpack__read(struct hpack *h, const uint8_t *p, size_t n, bool whole,
+			      hpack_field_fn fn, void *ctx);
+/* Blocks may have passed unseen. */
+void hpack__forget(struct hpack *h);
+void hpack__fini(struct hpack *h);
+
+/* Do the n bytes look like a header block, and whose? Nothing is decoded. */
+enum hpack_look { HPACK_NONE, HPACK_ANY, HPACK_REQUEST, HPACK_RESPONSE };
+enum hpack_look hpack__look(const uint8_t *p, size_t n);
+
+/* ---- fields (http2_fields.c) ---- */
+
+enum http2_kind { KIND_UNKNOWN, KIND_HTTP, KIND_GRPC, KIND_GRPC_WEB }; /* by content-type */
+
+/* How a stream ended. */
+enum http2_end {
+	END_STREAM,
+	END_RESET_BY_REQUESTER,
+	END_RESET_BY_RESPONDER,
+	END_GOAWAY,
+	END_UNSEEN,
+};
+
+/* message.data */
+struct http2_message {
+	/* a request's header block */
+	struct slice method, target, authority, host, scheme, user_agent;
+	struct slice x_forwarded_for, x_forwarded_proto, x_forwarded_host, forwarded;
+	struct slice traceparent, tracestate;
+	bool duplicate;     /* traceparent */
+	int64_t timeout_ns; /* grpc-timeout; -1 none */
+	/* any block */
+	enum http2_kind kind;
+	bool unknown;       /* it has fields that are not known */
+	bool request;       /* it has a request's pseudo fields */
+	int status;         /* -1 none */
+	int grpc_status;    /* -1 none */
+	struct slice grpc_message; /* as sent */
+	/* a response: what the stream was */
+	enum http2_end end;
+	uint32_t code;      /* of the reset */
+	int64_t request_body, response_body; /* -1 unknown */
+};
+
+/* Empty m, and read a header block into it. False: it can't be read. */
+bool http2__read_block(struct hpack *h, struct message *m, const uint8_t *p, size_t n, bool whole);
+
+/* ---- streams (http2_stream.c) ---- */
+
+#define STREAMS_MAX 1024
+/* A stream whose end may have passed unseen is given up when so many others were opened after that. */
+#define DOUBT_MAX 128
+
+/* A stream that a request opened and that has not ended. */
+struct http2_stream {
+	struct list link; /* in http2.open, oldest first */
+	uint32_t id;
+	enum http2_kind kind;
+	int status, grpc_status;
+	bool unknown;       /* fields of the response are not known */
+	bool answered;      /* something of the response was seen */
+	bool lost;          /* bytes of the response may have been lost */
+	uint64_t doubt;     /* its end may have passed unseen: http2.opened at that time; 0: no */
+	int64_t request_body, response_body;
+};
+
+struct http2_side {
+	struct hpack hpack;
+	bool preface;       /* REQ: the preface may still come */
+	bool in_block;      /* a header block that was not whole goes on in CONTINUATION frames */
+	uint32_t frame_max; /* the largest payload that the other end allows */
+	uint32_t ended;     /* stream that ends when the frame that passes now has passed; 0 none */
+};
+
+struct http2 {
+	struct http2_side side[2];
+	bool mid;           /* the connection's beginning was not seen */
+	struct table by_id; /* struct http2_stream */
+	struct list open;
+	uint32_t last_id;   /* the last stream that the requester opened */
+	uint64_t opened;    /* streams so far */
+};
+
+struct http2_stream *stream__get(const struct http2 *st, uint32_t id);
+/* NULL: out of memory. */
+struct http2_stream *stream__open(struct http2 *st, uint32_t id);
+void stream__end(struct http2 *st, uint32_t id);
+/* A stream that has to be given up before another one is opened; NULL: none. */
+struct http2_stream *stream__surplus(const struct http2 *st);
+/* Bytes of `dir` were lost. */
+void stream__lost(struct http2 *st, enum proto_dir dir);
+void stream__end_all(struct http2 *st);
+
+#endif /* WEFT_HTTP2_H */
