@@ -371,10 +371,8 @@ static void op_record(uint8_t how)
 {
 	struct record_clock c = { .realtime_minus_boottime = (int64_t)how << 40 };
 	struct record_stats s = { .recursion_misses = how };
-	struct {
-		struct record_process r;
-		char text[40];
-	} p = { .r = { .n = 2 } };
+	_Alignas(8) uint8_t bytes[sizeof(struct record_process) + 40] = { 0 };
+	struct record_process *p = (struct record_process *)bytes;
 	static const char text[] = "service.name\0shop\0process.pid\0" "100\0";
 
 	if ((how & 3) == 0) {
@@ -382,10 +380,11 @@ static void op_record(uint8_t how)
 	} else if ((how & 3) == 1) {
 		send_event(&s.h, sizeof(s), RECORD_STATS);
 	} else {
-		p.r.h.pid = (how & 8 ? 200 : 100) + (how >> 6);
-		p.r.len = sizeof(text) - 1;
-		memcpy(p.r.text, text, sizeof(text) - 1);
-		send_event(&p.r.h, sizeof(p), RECORD_PROCESS);
+		p->n = 2;
+		p->h.pid = (how & 8 ? 200 : 100) + (how >> 6);
+		p->len = sizeof(text) - 1;
+		memcpy(p->text, text, sizeof(text) - 1);
+		send_event(&p->h, sizeof(bytes), RECORD_PROCESS);
 	}
 }
 
