@@ -119,10 +119,12 @@ static void apply(struct run *r, enum proto_dir dir, enum message_state what)
 
 static void consume(struct half *h, size_t n)
 {
+	if (!n)
+		return; /* there may be no buffer yet */
 	memmove(h->buf, h->buf + n, h->len - n);
 	h->len -= n;
 	h->pos += n;
-	h->fresh = h->fresh && !n;
+	h->fresh = false;
 }
 
 static void lose(struct half *h)
