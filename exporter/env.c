@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "../user/lib/hex.h"
 #include "../user/lib/log.h"
 #include "../user/lib/slice.h"
 
@@ -85,15 +86,6 @@ const char *env__otlp(const struct exporter_config *cfg, const char *what, const
 
 /* ---- is an exporter asked for? ---- */
 
-static struct slice trim(struct slice s)
-{
-	while (s.n && (s.p[0] == ' ' || s.p[0] == '\t'))
-		s = slice__from(s.p + 1, s.n - 1);
-	while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
-		s.n--;
-	return s;
-}
-
 /* OTEL_TRACES_EXPORTER, a list: does it leave OTLP on? */
 static bool traces_exporter_allows_otlp(const struct exporter_config *cfg)
 {
@@ -102,7 +94,7 @@ static bool traces_exporter_allows_otlp(const struct exporter_config *cfg)
 
 	while (p && *p) {
 		size_t n = strcspn(p, ",");
-		struct slice s = trim(slice__from(p, n));
+		struct slice s = slice__trim(slice__from(p, n));
 
 		if (slice__ieq(s, SLICE("otlp")))
 			return true;
@@ -229,15 +221,6 @@ static bool token_char(char c)
 	       (c && strchr("!#$%&'*+-.^_`|~", c));
 }
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-		return (c | 0x20) - 'a' + 10;
-	return -1;
-}
-
 /*
  * Percent-decoded into out (s.n + 1 bytes). False: a broken escape, or a character that no header
  * may hold.
@@ -248,8 +231,8 @@ static bool decode_value(struct slice s, char *out)
 		char c = s.p[i];
 
 		if (c == '%') {
-			int hi = i + 2 < s.n ? hex_value(s.p[i + 1]) : -1;
-			int lo = i + 2 < s.n ? hex_value(s.p[i + 2]) : -1;
+			int hi = i + 2 < s.n ? hex__digit(s.p[i + 1]) : -1;
+			int lo = i + 2 < s.n ? hex__digit(s.p[i + 2]) : -1;
 
 			if (hi < 0 || lo < 0)
 				return false;
@@ -284,8 +267,8 @@ static char *parse_header(struct slice pair, const char **reason)
 {
 	const char *eq = memchr(pair.p, '=', pair.n);
 	size_t key_len = eq ? (size_t)(eq - pair.p) : pair.n;
-	struct slice key = trim(slice__from(pair.p, key_len));
-	struct slice value = eq ? trim(slice__from(eq + 1, pair.n - key_len - 1))
+	struct slice key = slice__trim(slice__from(pair.p, key_len));
+	struct slice value = eq ? slice__trim(slice__from(eq + 1, pair.n - key_len - 1))
 				: (struct slice){ "", 0 };
 
 	*reason = "is no header name";
@@ -303,7 +286,8 @@ static char *parse_header(struct slice pair, const char **reason)
 	if (!line)
 		return NULL;
 	memcpy(line, key.p, key.n);
-	memcpy(line + key.n, ": ", 2);
+	line[key.n] = ':';
+	line[key.n + 1] = ' ';
 	if (!decode_value(value, line + key.n + 2)) {
 		free(line);
 		return NULL;
@@ -325,7 +309,7 @@ static int read_headers(const struct exporter_config *cfg, struct otlp_settings 
 		return -ENOMEM;
 	for (unsigned entry = 1; p && *p; entry++) {
 		size_t n = strcspn(p, ",");
-		struct slice pair = trim(slice__from(p, n));
+		struct slice pair = slice__trim(slice__from(p, n));
 		const char *reason;
 
 		p += n + (p[n] == ',');

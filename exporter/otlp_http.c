@@ -72,7 +72,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *ctx)
 	return n;
 }
 
-static size_t on_header(char *data, size_t size, size_t n, void *ctx)
+static size_t on_header(const char *data, size_t size, size_t n, void *ctx)
 {
 	struct response *r = ctx;
 

@@ -74,7 +74,7 @@ static ProtobufCBinaryData text_of(struct tree *t, struct slice s)
 
 	if (!fixed)
 		return bytes_of("", 0);
-	return bytes_of(fixed, utf8__repair(s, fixed));
+	return bytes_of(fixed, utf8__repair(s, fixed, 3 * s.n));
 }
 
 static ProtobufCBinaryData cstr_of(struct tree *t, const char *s)

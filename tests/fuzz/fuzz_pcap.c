@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The packet capture reader: any bytes as a capture file. What is handed over is valid, and every connection opens once,
- * before its events, and closes once, after them.
+ * The packet capture reader: any bytes as a capture file. What is handed over is valid, and every
+ * connection opens once, before its events, and closes once, after them.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -15,13 +15,9 @@
 #include "user/source/record.h"
 #include "user/source/source.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "require.h"
 
-#define REQUIRE(cond)                                                                              \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			abort();                                                                   \
-	} while (0)
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define CONNS 4096 /* an input of libFuzzer's size has no more packets */
 

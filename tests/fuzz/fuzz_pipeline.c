@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The whole way from events to traces: any bytes as a sequence of plausible records, through the real pipeline. Several
- * connections (one end traced or both, TCP and Unix, made or open before) carry pieces of real conversations, whose events are cut,
- * lost, repeated and exchanged; processes come and go; time passes.
+ * The whole way from events to traces: any bytes as a sequence of plausible records, through the
+ * real pipeline. Several connections (one end traced or both, TCP and Unix, made or open before)
+ * carry pieces of real conversations, whose events are cut, lost, repeated and exchanged; processes
+ * come and go; time passes.
  *
- * Besides not crashing: the books add up and nothing is left pending; every span made is released, once; a parent comes before its
- * children, and has their trace id; nobody is his own ancestor; no span ends before it begins.
+ * Besides not crashing: the books add up and nothing is left pending; every span made is released,
+ * once; a parent comes before its children, and has their trace id; nobody is his own ancestor; no
+ * span ends before it begins.
  *
- * Input: a byte of options, then operations: a byte of what (low 4 bits) and where (high 4 bits), and its arguments.
+ * Input: a byte of options, then operations: a byte of what (low 4 bits) and where (high 4 bits),
+ * and its arguments.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,16 +23,10 @@
 #include "user/source/source.h"
 #include "user/span/span.h"
 
+#include "require.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
-
-#define REQUIRE(cond)                                                                       \
-	do {                                                                                \
-		if (!(cond)) {                                                              \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond);          \
-			abort();                                                            \
-		}                                                                           \
-	} while (0)
 
 #define PAIRS 8
 #define SPANS 8192
@@ -37,13 +34,17 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 #define TP "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n"
 
-/* What is said: a request and its answer, again and again. Lengths are explicit: PostgreSQL's hold zeros. */
+/*
+ * What is said: a request and its answer, again and again. Lengths are explicit: PostgreSQL's hold
+ * zeros.
+ */
 static const struct talk {
 	const char *ask;
 	size_t ask_n;
 	const char *answer;
 	size_t answer_n;
 } talks[] = {
+/* clang-format off */
 #define TALK(a, b) { a, sizeof(a) - 1, b, sizeof(b) - 1 }
 	TALK("GET /a?x=1 HTTP/1.1\r\nHost: shop\r\n" TP "\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"),
 	TALK("POST /b HTTP/1.1\r\nHost: shop\r\nContent-Length: 300\r\nExpect: 100-continue\r\n\r\n",
@@ -63,6 +64,7 @@ static const struct talk {
 	     "1\0\0\0\4" "2\0\0\0\4E\0\0\0\x15SERROR\0C42P01\0Mno\0\0Z\0\0\0\5I"),
 	TALK("\x16\3\1\2\0\1 some TLS", "\x16\3\3 more"),
 #undef TALK
+	/* clang-format on */
 };
 #define TALKS (sizeof(talks) / sizeof(talks[0]))
 
@@ -71,7 +73,7 @@ struct end {
 	bool open;
 	uint64_t conn;
 	uint32_t pid;
-	uint32_t pos[2]; /* by enum weft_dir */
+	uint32_t pos[2];        /* by enum weft_dir */
 	struct weft_data *late; /* an event that comes later than it should */
 };
 
@@ -79,7 +81,7 @@ struct pair {
 	struct end ends[2]; /* 0: the client's */
 	bool is_unix;
 	unsigned made;
-	size_t said[2];     /* bytes of the script, by who says them: 0 the client */
+	size_t said[2]; /* bytes of the script, by who says them: 0 the client */
 	uint8_t talk;
 };
 
@@ -89,7 +91,9 @@ struct run {
 	struct pair pairs[PAIRS];
 	uint64_t now, last_conn;
 	uint64_t spans;
-	struct { uint8_t id[8], parent[8], trace[16]; } seen[SPANS];
+	struct {
+		uint8_t id[8], parent[8], trace[16];
+	} seen[SPANS];
 };
 
 static struct run run;
@@ -144,7 +148,9 @@ static void check_parents(void)
 
 		memcpy(&key, run.seen[i].parent, 8);
 		for (size_t at = i; table__get(&by_id, key); steps++) {
-			size_t parent = (size_t)((char *)table__get(&by_id, key) - (char *)run.seen) / sizeof(run.seen[0]);
+			size_t parent = (size_t)((char *)table__get(&by_id, key) -
+						 (char *)run.seen) /
+					sizeof(run.seen[0]);
 
 			REQUIRE(memcmp(run.seen[at].trace, run.seen[parent].trace, 16) == 0);
 			REQUIRE(steps < n);
@@ -183,7 +189,10 @@ static void address(struct weft_addr *a, const struct pair *p, bool client)
 static void open_end(struct pair *p, int which, uint8_t how)
 {
 	struct end *e = &p->ends[which];
-	struct weft_open o = { .netns = 1, .role = how & 1 ? WEFT_ROLE_UNKNOWN : which ? WEFT_ROLE_SERVER : WEFT_ROLE_CLIENT };
+	struct weft_open o = { .netns = 1,
+			       .role = how & 1 ? WEFT_ROLE_UNKNOWN
+				       : which ? WEFT_ROLE_SERVER
+					       : WEFT_ROLE_CLIENT };
 
 	if (e->open)
 		return;
@@ -193,13 +202,16 @@ static void open_end(struct pair *p, int which, uint8_t how)
 	o.h.conn = e->conn;
 	o.h.pid = e->pid;
 	o.h.tid = e->pid + (how >> 4 & 3);
-	o.h.flags = (uint8_t)((how & 1 ? WEFT_F_PREOPEN : 0) | (how & 2 ? WEFT_F_POS : 0) | (how & 8 ? WEFT_F_THIRD_PARTY : 0));
+	o.h.flags = (uint8_t)((how & 1 ? WEFT_F_PREOPEN : 0) | (how & 2 ? WEFT_F_POS : 0) |
+			      (how & 8 ? WEFT_F_THIRD_PARTY : 0));
 	/* Unix sockets' addresses come again. */
 	o.sock = (uint64_t)(p - run.pairs) * 2 + 1 + (unsigned)which;
 	o.peer_sock = p->is_unix ? (uint64_t)(p - run.pairs) * 2 + 2 - (unsigned)which : 0;
 	o.start_ts = o.role == WEFT_ROLE_CLIENT ? run.now - 1000 : 0;
 	for (int dir = 0; dir < 2; dir++)
-		e->pos[dir] = p->is_unix ? 0 : 0xffffff80u + (unsigned)(dir == which) + (p->made * 1000);
+		e->pos[dir] = p->is_unix
+				      ? 0
+				      : 0xffffff80u + (unsigned)(dir == which) + (p->made * 1000);
 	memcpy(o.pos, e->pos, sizeof(o.pos));
 	address(&o.local, p, !which);
 	address(&o.remote, p, which);
@@ -263,7 +275,8 @@ static void release_late(struct end *e)
 }
 
 /* One end's view of n bytes that passed. */
-static void one_end(struct pair *p, int which, int who, const uint8_t *bytes, size_t n, uint8_t how, uint8_t cut)
+static void one_end(struct pair *p, int which, int who, const uint8_t *bytes, size_t n, uint8_t how,
+		    uint8_t cut)
 {
 	struct end *e = &p->ends[which];
 	enum weft_dir dir = which == who ? WEFT_OUT : WEFT_IN;
@@ -313,7 +326,9 @@ static void op_say(struct pair *p, int who, bool raw)
 	uint8_t len = byte(), how = byte(), other = byte(), cut = byte();
 	const struct talk *t = &talks[p->talk];
 	/* Small: so many bytes. Large: all that is one message, some of them, or something long. */
-	size_t n = len < 200 ? len : len < 240 ? (who ? t->answer_n : t->ask_n) * (len - 199u) : (size_t)(len - 239) * 400;
+	size_t n = len < 200   ? len
+		   : len < 240 ? (who ? t->answer_n : t->ask_n) * (len - 199u)
+			       : (size_t)(len - 239) * 400;
 
 	if (n > BYTES_MAX)
 		n = BYTES_MAX;
@@ -358,8 +373,9 @@ static void op_end(struct pair *p, uint8_t how)
 
 static void op_process(uint8_t how)
 {
-	static const uint8_t kinds[8] = { WEFT_EV_FORK, WEFT_EV_EXEC, WEFT_EV_EXIT, WEFT_EV_SELECT, WEFT_EV_IOURING,
-					  WEFT_EV_EXIT, WEFT_EV_EXIT, WEFT_EV_EXIT };
+	static const uint8_t kinds[8] = { WEFT_EV_FORK,   WEFT_EV_EXEC,    WEFT_EV_EXIT,
+					  WEFT_EV_SELECT, WEFT_EV_IOURING, WEFT_EV_EXIT,
+					  WEFT_EV_EXIT,   WEFT_EV_EXIT };
 	struct weft_proc p = { .comm = "shop", .ppid = 1 };
 
 	p.h.pid = (how & 8 ? 200 : 100) + (how >> 6);
@@ -373,7 +389,8 @@ static void op_record(uint8_t how)
 	struct record_stats s = { .recursion_misses = how };
 	_Alignas(8) uint8_t bytes[sizeof(struct record_process) + 40] = { 0 };
 	struct record_process *p = (struct record_process *)bytes;
-	static const char text[] = "service.name\0shop\0process.pid\0" "100\0";
+	static const char text[] = "service.name\0shop\0process.pid\0"
+				   "100\0";
 
 	if ((how & 3) == 0) {
 		send_event(&c.h, sizeof(c), RECORD_CLOCK);
@@ -395,41 +412,23 @@ static void operation(void)
 
 	switch (op & 15) {
 	case 0:
-	case 1:
-		op_open(p, byte());
-		break;
-	case 2:
-		op_connect(p, byte());
-		break;
+	case 1: op_open(p, byte()); break;
+	case 2: op_connect(p, byte()); break;
 	case 3:
 	case 4:
-	case 5:
-		op_say(p, 0, false);
-		break;
+	case 5: op_say(p, 0, false); break;
 	case 6:
 	case 7:
-	case 8:
-		op_say(p, 1, false);
-		break;
-	case 9:
-		op_say(p, op >> 7, true);
-		break;
-	case 10:
-		op_end(p, byte());
-		break;
-	case 11:
-		op_process(byte());
-		break;
-	case 12:
-		op_record(byte());
-		break;
+	case 8: op_say(p, 1, false); break;
+	case 9: op_say(p, op >> 7, true); break;
+	case 10: op_end(p, byte()); break;
+	case 11: op_process(byte()); break;
+	case 12: op_record(byte()); break;
 	case 13:
 		p->talk = byte() % TALKS;
 		p->said[0] = p->said[1] = 0;
 		break;
-	case 14:
-		run.now += (uint64_t)byte() * 1000000;
-		break;
+	case 14: run.now += (uint64_t)byte() * 1000000; break;
 	case 15: { /* long enough for everything to be given up, now and then */
 		uint8_t how = byte();
 
@@ -467,8 +466,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	uint8_t how = byte();
 	struct options o = {
-		.command = CMD_REPLAY, .output = OUTPUT_NONE, .protocols = how & 1 ? 1ull << (how >> 1 & 3) : UINT64_MAX,
-		.max_conns = how & 8 ? 3 : 64, .columns = 80,
+		.command = CMD_REPLAY,
+		.output = OUTPUT_NONE,
+		.protocols = how & 1 ? 1ull << (how >> 1 & 3) : UINT64_MAX,
+		.max_conns = how & 8 ? 3 : 64,
+		.columns = 80,
 	};
 
 	run.pipeline = pipeline__new(&o, &hooks, &status, why, sizeof(why));

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The PostgreSQL parser on any bytes, in any cuts, with any gaps. Input: pieces, each of a byte of flags, two bytes of length
- * (little endian) and that many bytes.
- *   flags: 1 responder, 2 fresh, 4 call end, 8 bytes are missing behind it; first piece: 16 joined in the middle,
- *   128 what follows the byte is in the form of protocol_fuzz.h instead, and goes that way
- * Each look is at a heap block of its own size. Beside memory errors it checks that the parser comes to an end, and that no
- * exchange ends twice.
+ * The PostgreSQL parser on any bytes, in any cuts, with any gaps. Input: pieces, each of a byte of
+ * flags, two bytes of length (little endian) and that many bytes.
+ *   flags: 1 responder, 2 fresh, 4 call end, 8 bytes are missing behind it; first piece: 16 joined
+ *   in the middle, 128 what follows the byte is in the form of protocol_fuzz.h instead, and goes
+ *   that way
+ * Each look is at a heap block of its own size. Beside memory errors it checks that the parser
+ * comes to an end, and that no exchange ends twice.
  */
 #include "protocol_fuzz.h"
 

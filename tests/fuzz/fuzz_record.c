@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The event reader: any bytes as a recorded file. What is handed over is whole and valid, in order, and its bytes are all
- * readable; the reader ends.
+ * The event reader: any bytes as a recorded file. What is handed over is whole and valid, in order,
+ * and its bytes are all readable; the reader ends.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -14,13 +14,9 @@
 #include "user/source/record.h"
 #include "user/source/source.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "require.h"
 
-#define REQUIRE(cond)                                                                              \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			abort();                                                                   \
-	} while (0)
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void see(void *ctx, const struct weft_event *ev)
 {

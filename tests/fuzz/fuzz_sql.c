@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Redaction and summary on any text. Beside memory errors: what is written is bounded, and a secret put between quotes does
- * not come out.
+ * Redaction and summary on any text. Beside memory errors: what is written is bounded, and a secret
+ * put between quotes does not come out.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +18,9 @@ static bool contains(struct slice s, const char *word)
 	return s.n && memmem(s.p, s.n, word, strlen(word));
 }
 
-/* The input, up to where a string could begin, then a string with the secret, then all the input. */
+/*
+ * The input, up to where a string could begin, then a string with the secret, then all the input.
+ */
 static void check_secret(const uint8_t *data, size_t size, struct arena *a)
 {
 	size_t before = 0;

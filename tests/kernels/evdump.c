@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Runs a command under one back end and prints every event of it and its children as one stable line, so that what two
- * back ends or two kernels saw can be compared with diff:
+ * Runs a command under one back end and prints every event of it and its children as one stable
+ * line, so that what two back ends or two kernels saw can be compared with diff:
  *
- *   evdump [-b BACKEND] [-c CALL_CAP] [-t TURN_CAP] [-T TAIL] [-r RING_BYTES] [-o FILE] [-s] [-F] COMMAND [ARG...]
+ *   evdump [-b BACKEND] [-c CALL_CAP] [-t TURN_CAP] [-T TAIL] [-r RING_BYTES] [-o FILE] [-s] [-F]
+ *          COMMAND [ARG...]
  *
- * Connections and processes are numbered in order of appearance; offsets of TCP streams are given from the first one seen
- * of the connection. The ends of Unix sockets come last, because the system-call back ends learn of them late.
- * -s adds the statistics, -l selects the command half a second after it began, -F only prints what this kernel can do.
- * The lines go to FILE, else to stdout.
+ * Connections and processes are numbered in order of appearance; offsets of TCP streams are given
+ * from the first one seen of the connection. The ends of Unix sockets come last, because the
+ * system-call back ends learn of them late. -s adds the statistics, -l selects the command half a
+ * second after it began, -F only prints what this kernel can do. The lines go to FILE, else to
+ * stdout.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -203,7 +205,10 @@ static double ms(void)
 	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
 }
 
-/* The command waits for a byte before it runs, so that it is selected from its first system call on. */
+/*
+ * The command waits for a byte before it runs, so that it is selected from its first system call
+ * on.
+ */
 static pid_t start(char **argv, int *go)
 {
 	int fds[2];

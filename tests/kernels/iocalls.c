@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Every way in which a program reads and writes sockets, one after the other, always in the same order: what two
- * back ends see of it must be the same. Prints one line a call that moves bytes, with what it expects to be seen.
- * Two threads would make the order vary, so one thread holds both ends; loopback is fast enough never to block.
+ * Every way in which a program reads and writes sockets, one after the other, always in the same
+ * order: what two back ends see of it must be the same. Prints one line a call that moves bytes,
+ * with what it expects to be seen. Two threads would make the order vary, so one thread holds both
+ * ends; loopback is fast enough never to block.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -204,7 +205,10 @@ static long read_all(int fd, long want)
 	return got;
 }
 
-/* The lengths that a large transfer is cut into are not fixed, so these stay below what is moved in one piece. */
+/*
+ * The lengths that a large transfer is cut into are not fixed, so these stay below what is moved in
+ * one piece.
+ */
 static void file_calls(struct pair p)
 {
 	int file = CHECK(memfd_create("iocalls", 0)), pipefd[2];

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* From the facts of a database exchange to its span (semantic conventions 1.44, database client spans). */
+/*
+ * From the facts of a database exchange to its span (semantic conventions 1.44, database client
+ * spans).
+ */
 #include <criterion/criterion.h>
 
 #include <stdio.h>
@@ -30,8 +33,12 @@ static struct facts postgres(const char *query)
 	return (struct facts){
 		.area = FACTS_DB,
 		.db = {
-			.system = "postgresql", .default_port = 5432, .query = slice__cstr(query), .ns = SLICE("shop"),
-			.query_lang = query ? FACTS_QUERY_SQL : FACTS_QUERY_NONE, .returned_rows = -1,
+			.system = "postgresql",
+			.default_port = 5432,
+			.query = slice__cstr(query),
+			.ns = SLICE("shop"),
+			.query_lang = query ? FACTS_QUERY_SQL : FACTS_QUERY_NONE,
+			.returned_rows = -1,
 		},
 	};
 }
@@ -41,8 +48,13 @@ static struct facts redis(const char *op, const char *query)
 	return (struct facts){
 		.area = FACTS_DB,
 		.db = {
-			.system = "redis", .default_port = 6379, .operation = slice__cstr(op), .query = slice__cstr(query),
-			.query_lang = FACTS_QUERY_REDACTED, .ns = SLICE("3"), .returned_rows = -1,
+			.system = "redis",
+			.default_port = 6379,
+			.operation = slice__cstr(op),
+			.query = slice__cstr(query),
+			.query_lang = FACTS_QUERY_REDACTED,
+			.ns = SLICE("3"),
+			.returned_rows = -1,
 		},
 	};
 }

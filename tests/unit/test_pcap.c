@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The packet capture source, against captures and expectations that tests/pcap/make_pcaps.py writes: what the source hands
- * over is checked record by record, put together by stream position, and compared as text.
+ * The packet capture source, against captures and expectations that tests/pcap/make_pcaps.py
+ * writes: what the source hands over is checked record by record, put together by stream position,
+ * and compared as text.
  */
 #include <criterion/criterion.h>
 
@@ -359,7 +360,10 @@ Test(pcap, connections_are_bounded)
 	source__close(s);
 }
 
-/* A capture that is still being written into a pipe: what is there is handed over, then 0, then the rest. */
+/*
+ * A capture that is still being written into a pipe: what is there is handed over, then 0, then the
+ * rest.
+ */
 Test(pcap, a_pipe_is_followed)
 {
 	char path[200], why[400];

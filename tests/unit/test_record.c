@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Recorded files: what is written is read again; damage and early ends are told; and event__valid(), the gate. */
+/*
+ * Recorded files: what is written is read again; damage and early ends are told; and
+ * event__valid(), the gate.
+ */
 #include <criterion/criterion.h>
 
 #include <errno.h>

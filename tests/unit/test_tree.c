@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The tree as people see it: indentation, widths, what comes first under load, and names that could break a terminal. */
+/*
+ * The tree as people see it: indentation, widths, what comes first under load, and names that could
+ * break a terminal.
+ */
 #include <criterion/criterion.h>
 #include <locale.h>
 #include <stdio.h>
@@ -10,7 +13,8 @@
 
 static struct resource *service;
 
-static struct span *make(const char *name, uint8_t id, uint8_t parent, uint64_t start_ms, uint64_t end_ms, bool failed)
+static struct span *make(const char *name, uint8_t id, uint8_t parent, uint64_t start_ms,
+			 uint64_t end_ms, bool failed)
 {
 	struct span *s = span__new();
 
@@ -108,7 +112,8 @@ Test(tree, eighty_columns)
 	for (char *line = text; *line;) {
 		size_t n = strcspn(line, "\n");
 
-		cr_expect(columns(line, n) <= 80, "%u columns: %.*s", columns(line, n), (int)n, line);
+		cr_expect(columns(line, n) <= 80, "%u columns: %.*s", columns(line, n), (int)n,
+			  line);
 		line += n + (line[n] == '\n');
 	}
 	cr_expect(strstr(text, "…"));
@@ -135,7 +140,8 @@ Test(tree, under_load_the_failed_and_the_slowest)
 		snprintf(name, sizeof(name), "t%d.", i);
 		traces[i] = one(make(name, 1, 0, 0, i == 77 ? 1 : 10 + (uint64_t)i, i == 77));
 	}
-	char *text = show((struct view_config){ .columns = 80, .max_lines_per_second = 50 }, traces, 500);
+	char *text = show((struct view_config){ .columns = 80, .max_lines_per_second = 50 }, traces,
+			  500);
 
 	cr_expect(lines(text) < 80, "%u lines", lines(text));
 	cr_expect(strstr(text, "t77."), "the failed one is shown");

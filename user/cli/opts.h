@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * cli/: the command line. opts.c is the only place that writes struct options; all others get it const.
+ * cli/: the command line. opts.c is the only place that writes struct options; all others get it
+ * const.
  */
 #ifndef WEFT_OPTS_H
 #define WEFT_OPTS_H
@@ -16,9 +17,9 @@
 /* Exit status of the program. */
 enum weft_exit {
 	EXIT_DONE = 0,
-	EXIT_USAGE = 1,       /* wrong usage */
-	EXIT_IMPOSSIBLE = 2,  /* not possible here: privilege, kernel, no such process or file */
-	EXIT_LOST = 3,        /* something was lost or failed on the way out */
+	EXIT_USAGE = 1,      /* wrong usage */
+	EXIT_IMPOSSIBLE = 2, /* not possible here: privilege, kernel, no such process or file */
+	EXIT_LOST = 3,       /* something was lost or failed on the way out */
 };
 
 enum command { CMD_TRACE, CMD_REPLAY, CMD_DOCTOR, CMD_LIST };
@@ -26,29 +27,29 @@ enum output { OUTPUT_TREE, OUTPUT_JSON, OUTPUT_OTLP_JSON, OUTPUT_NONE };
 
 struct options {
 	enum command command;
-	struct selector *selectors;   /* in the order given */
+	struct selector *selectors; /* in the order given */
 	size_t n_selectors;
-	const char *service_name;     /* --service-name */
-	uint64_t protocols;           /* bit i: protocol_table[i] is wanted */
+	const char *service_name; /* --service-name */
+	uint64_t protocols;       /* bit i: protocol_table[i] is wanted */
 	enum output output;
-	const char *otlp_endpoint;    /* --otlp; NULL: OTEL_EXPORTER_OTLP_ENDPOINT etc. decide */
-	const char *record_path;      /* --record */
-	const char *replay_path;      /* weft replay FILE */
-	uint64_t duration_ns;         /* --duration; 0: until told to stop */
-	uint64_t max_spans;           /* --max-spans: stop after so many; 0: no limit */
-	enum kernel_backend backend;  /* --backend */
-	size_t ring_bytes;            /* --ring-size, default 8 MiB */
-	uint32_t max_conns;           /* --max-connections, default 65536 */
-	bool raw_queries;             /* --raw-queries: literals in query texts stay */
-	int verbose;                  /* -v, repeatable */
-	bool color;                   /* stdout is a terminal, NO_COLOR unset, TERM is not dumb */
-	int columns;                  /* width of the terminal; 80 if it is none */
-	int doctor_pid;               /* weft doctor -p PID; 0 none */
+	const char *otlp_endpoint;   /* --otlp; NULL: OTEL_EXPORTER_OTLP_ENDPOINT etc. decide */
+	const char *record_path;     /* --record */
+	const char *replay_path;     /* weft replay FILE */
+	uint64_t duration_ns;        /* --duration; 0: until told to stop */
+	uint64_t max_spans;          /* --max-spans: stop after so many; 0: no limit */
+	enum kernel_backend backend; /* --backend */
+	size_t ring_bytes;           /* --ring-size, default 8 MiB */
+	uint32_t max_conns;          /* --max-connections, default 65536 */
+	bool raw_queries;            /* --raw-queries: literals in query texts stay */
+	int verbose;                 /* -v, repeatable */
+	bool color;                  /* stdout is a terminal, NO_COLOR unset, TERM is not dumb */
+	int columns;                 /* width of the terminal; 80 if it is none */
+	int doctor_pid;              /* weft doctor -p PID; 0 none */
 };
 
 /*
- * Parse. Returns -1 to go on, or an exit status when the program shall end now (help, version: EXIT_DONE; wrong usage:
- * EXIT_USAGE, after one line on stderr that says why).
+ * Parse. Returns -1 to go on, or an exit status when the program shall end now (help, version:
+ * EXIT_DONE; wrong usage: EXIT_USAGE, after one line on stderr that says why).
  */
 int options__parse(int argc, char **argv, struct options *o);
 void options__free(struct options *o);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The interchangeable ways of watching socket calls: which programs make up each, whether the kernel can do it, how
- * its programs are attached. A kernel may know a program type and refuse to attach it, or load and refuse; so
- * each is tried for real, first with a program of two instructions, so that the refused ones cost a millisecond.
+ * The interchangeable ways of watching socket calls: which programs make up each, whether the
+ * kernel can do it, how its programs are attached. A kernel may know a program type and refuse to
+ * attach it, or load and refuse; so each is tried for real, first with a program of two
+ * instructions, so that the refused ones cost a millisecond.
  */
 #include <bpf/btf.h>
 #include <errno.h>
@@ -24,8 +25,8 @@
 struct part {
 	const char *prog;  /* its name in bpf/ */
 	unsigned backends; /* which load it */
-	unsigned
-		later; /* of those, which attach it only when asked (late.c); never: control.bpf.c */
+	/* of those, which attach it only when asked (late.c); never: control.bpf.c */
+	unsigned later;
 	const char *event; /* classic tracepoint: its name in tracefs */
 };
 
@@ -261,8 +262,8 @@ int backends__probe(enum kernel_backend backend, char *why, size_t why_len)
 {
 	static const char *const reason[KERNEL_BACKEND_MAX] = {
 		[KERNEL_BACKEND_FENTRY] =
-			"the kernel refuses trampolines (built without dynamic ftrace, or its "
-			"architecture has none)",
+			("the kernel refuses trampolines (built without dynamic ftrace, or its "
+			 "architecture has none)"),
 		[KERNEL_BACKEND_KPROBE] =
 			"the kernel has no kprobes (CONFIG_KPROBE_EVENTS), or is locked down",
 		[KERNEL_BACKEND_SYSCALL] = "no system-call tracepoints with BTF",

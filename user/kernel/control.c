@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What user space tells the kernel side about connections. Programs change the table in place; a plain update from here would
- * overwrite what other CPUs write at the same time.
+ * What user space tells the kernel side about connections. Programs change the table in place; a
+ * plain update from here would overwrite what other CPUs write at the same time.
  */
 #include <errno.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Who is selected. The mark is kept on the process itself (task storage), written through a pidfd: a PID that was given to
- * another process in the meantime can't be hit.
+ * Who is selected. The mark is kept on the process itself (task storage), written through a pidfd:
+ * a PID that was given to another process in the meantime can't be hit.
  */
 #include <errno.h>
 #include <linux/magic.h>

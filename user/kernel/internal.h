@@ -43,12 +43,18 @@ void backends__choose(struct bpf_object *obj, enum kernel_backend backend);
 /* Attach what was chosen; on failure the caller destroys the links that were made. */
 int backends__attach(struct kernel *k, char *why, size_t why_len);
 
-/* Attach and detach the system-call program that sees calls which began before fentry or kprobe were there. */
+/*
+ * Attach and detach the system-call program that sees calls which began before fentry or kprobe
+ * were there.
+ */
 void late__watch(struct kernel *k, pid_t pid);
 void late__check(struct kernel *k);
 void late__free(struct kernel *k);
 
-/* Id of a trace event, through tracefs wherever it is, or a private instance of it where it is not mounted. */
+/*
+ * Id of a trace event, through tracefs wherever it is, or a private instance of it where it is not
+ * mounted.
+ */
 int tracefs__event_id(const char *event);
 /* Is tracefs mounted where everyone looks for it? */
 bool tracefs__mounted(void);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * kernel/: what this kernel can do, loading and attaching the programs of bpf/, the filter, the capture
- * policies written back.
+ * kernel/: what this kernel can do, loading and attaching the programs of bpf/, the filter, the
+ * capture policies written back.
  *
  * In:  a const struct kernel_config (from cli/), processes and cgroups to select (from target/).
  * Out: a loaded and attached program set and a ring buffer that source/ring.c reads.
- * Owner: the caller of kernel__open() owns struct kernel and frees it with kernel__close(), which detaches all.
- *        Nothing is pinned: if weft dies, the kernel removes every program and map by itself.
+ * Owner: the caller of kernel__open() owns struct kernel and frees it with kernel__close(), which
+ *        detaches all. Nothing is pinned: if weft dies, the kernel removes every program and map by
+ *        itself.
  */
 #ifndef WEFT_KERNEL_H
 #define WEFT_KERNEL_H
@@ -35,23 +36,28 @@ int kernel__backend_parse(const char *name);
 
 struct kernel_config {
 	enum kernel_backend backend;
-	size_t ring_bytes;           /* rounded up to a power of two of at least one page */
-	uint32_t max_conns;          /* size of the connection table */
-	struct weft_policy initial;  /* policy of a connection until user space wrote another */
-	bool verbose;                /* libbpf's own log to stderr */
-	bool watch_exec;             /* WEFT_EV_STRANGER for programs that unselected processes begin to run */
-	bool stats;                  /* ask for bpf_stats (kernel time of our programs); may be refused */
+	size_t ring_bytes;          /* rounded up to a power of two of at least one page */
+	uint32_t max_conns;         /* size of the connection table */
+	struct weft_policy initial; /* policy of a connection until user space wrote another */
+	bool verbose;               /* libbpf's own log to stderr */
+	/* WEFT_EV_STRANGER for programs that unselected processes begin to run */
+	bool watch_exec;
+	/* ask for bpf_stats (kernel time of our programs); may be refused */
+	bool stats;
 };
 
 struct kernel;
 
 /*
- * Open, load and attach. Nobody is selected yet. On success *out is the caller's.
- * Returns 0, or a negative errno with one line in `why` (what, why, what the user can do) that the caller logs.
+ * Open, load and attach. Nobody is selected yet. On success *out is the caller's. Returns 0, or a
+ * negative errno with one line in `why` (what, why, what the user can do) that the caller logs.
  * -EPERM: privileges missing; -EOPNOTSUPP: this kernel can't (or not with the forced back end).
  */
 int kernel__open(const struct kernel_config *cfg, struct kernel **out, char *why, size_t why_len);
-/* Detach every program: no event is made after this returned. Ring, maps and statistics stay readable. */
+/*
+ * Detach every program: no event is made after this returned. Ring, maps and statistics stay
+ * readable.
+ */
 void kernel__detach(struct kernel *k);
 void kernel__close(struct kernel *k);
 
@@ -59,29 +65,37 @@ void kernel__close(struct kernel *k);
 enum kernel_backend kernel__backend(const struct kernel *k);
 
 /*
- * Put a running process (pid of its leader, in our PID namespace) under the filter; its later children follow by
- * themselves. Goes through a pidfd, so that a reused PID can't be hit by mistake. -ESRCH: no such process.
+ * Put a running process (pid of its leader, in our PID namespace) under the filter; its later
+ * children follow by themselves. Goes through a pidfd, so that a reused PID can't be hit by
+ * mistake. -ESRCH: no such process.
  */
 int kernel__select_pid(struct kernel *k, pid_t pid);
 int kernel__deselect_pid(struct kernel *k, pid_t pid);
 
 /*
- * Select what enters this cgroup v2 (an open directory fd of it) or a descendant from now on: fork into it, migration,
- * exec. Processes already in it are the caller's to select by PID. At most KERNEL_CGROUPS_MAX cgroups: -ENOSPC.
+ * Select what enters this cgroup v2 (an open directory fd of it) or a descendant from now on: fork
+ * into it, migration, exec. Processes already in it are the caller's to select by PID. At most
+ * KERNEL_CGROUPS_MAX cgroups: -ENOSPC.
  */
 #define KERNEL_CGROUPS_MAX 16
 int kernel__select_cgroup(struct kernel *k, int cgroup_fd);
 
-/* Write capture policies back; entries whose socket is gone are skipped. Returns how many were set, or negative errno. */
+/*
+ * Write capture policies back; entries whose socket is gone are skipped. Returns how many were set,
+ * or negative errno.
+ */
 int kernel__set_policies(struct kernel *k, const struct weft_policy_entry *e, size_t n);
 
-/* Forget a connection that user space knows to be dead (a Unix socket on a system-call back end). */
+/*
+ * Forget a connection that user space knows to be dead (a Unix socket on a system-call back end).
+ */
 int kernel__forget_conn(struct kernel *k, uint64_t sock, uint64_t conn);
 
 /*
- * Housekeeping, to be called about once a second: sends CLOSE for sockets whose end no program sees (Unix sockets on a
- * system-call back end, MPTCP), and detaches what was only needed for calls that were under way when a process was
- * selected. Returns how many connections were found to be gone, or negative errno.
+ * Housekeeping, to be called about once a second: sends CLOSE for sockets whose end no program sees
+ * (Unix sockets on a system-call back end, MPTCP), and detaches what was only needed for calls that
+ * were under way when a process was selected. Returns how many connections were found to be gone,
+ * or negative errno.
  */
 int kernel__tick(struct kernel *k);
 
@@ -90,16 +104,17 @@ int kernel__ring_fd(const struct kernel *k);
 
 /* One program's share, for the balance and the bench table. */
 struct kernel_prog_stats {
-	const char *name; /* the kernel object's, valid until kernel__close() */
+	const char *name;           /* the kernel object's, valid until kernel__close() */
 	uint64_t run_count, run_ns; /* 0 where bpf_stats is off */
 	uint64_t recursion_misses;  /* runs that the kernel refused: events that were lost unseen */
 };
 
 struct kernel_stats {
 	uint64_t made[WEFT_EV_KERNEL_MAX]; /* events put into the ring, by kind, all CPUs */
-	uint64_t drops[WEFT_DROP_MAX];     /* events that were seen and not delivered, by reason, all CPUs */
-	uint64_t recursion_misses;         /* sum over the programs */
-	uint64_t run_ns;                   /* kernel time in our programs; 0 if unknown */
+	/* events that were seen and not delivered, by reason, all CPUs */
+	uint64_t drops[WEFT_DROP_MAX];
+	uint64_t recursion_misses; /* sum over the programs */
+	uint64_t run_ns;           /* kernel time in our programs; 0 if unknown */
 	bool run_ns_known;
 	size_t n_progs;
 	struct kernel_prog_stats progs[64];
@@ -107,22 +122,28 @@ struct kernel_stats {
 
 int kernel__stats(const struct kernel *k, struct kernel_stats *out);
 
-/* Per-CPU drop counters, for -v: writes up to `max` CPUs of reason `why`, returns how many CPUs there are. */
+/*
+ * Per-CPU drop counters, for -v: writes up to `max` CPUs of reason `why`, returns how many CPUs
+ * there are.
+ */
 int kernel__drops_per_cpu(const struct kernel *k, enum weft_drop why, uint64_t *out, size_t max);
 
 /*
- * What this kernel and these privileges allow. `weft doctor` prints the rows; kernel__open() asks the same questions.
- * Each row: a feature, whether it is there (by loading and attaching, not by type), and what weft does without it.
+ * What this kernel and these privileges allow. `weft doctor` prints the rows; kernel__open() asks
+ * the same questions. Each row: a feature, whether it is there (by loading and attaching, not by
+ * type), and what weft does without it.
  */
 struct kernel_feature {
-	const char *name;     /* "fentry back end", "BTF", "ring buffer", "bpf_stats" ... */
+	const char *name; /* "fentry back end", "BTF", "ring buffer", "bpf_stats" ... */
 	bool present;
 	bool required;
-	char detail[160];     /* "loaded and attached" / why not */
-	const char *instead;  /* what weft does instead; NULL if present or nothing */
+	char detail[160];    /* "loaded and attached" / why not */
+	const char *instead; /* what weft does instead; NULL if present or nothing */
 };
 
-/* Fill up to `max` rows; returns how many there are. Needs no struct kernel; leaves nothing behind. */
+/*
+ * Fill up to `max` rows; returns how many there are. Needs no struct kernel; leaves nothing behind.
+ */
 size_t kernel__features(struct kernel_feature *rows, size_t max);
 
 #endif /* WEFT_KERNEL_H */

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Calls that began before weft. A thread that sits in recv() when fentry or kprobe programs are attached is past the point
- * where they look: its next request would be missed, and with a server of blocking threads that is the first request
- * of every open connection. So as long as a thread that was inside a socket call when its process was selected has not
- * come out of it, the system-call program is attached besides. It leaves alone every thread that has
- * already passed one of the others (map `calls`), and it is detached when the last of those threads has come out.
+ * Calls that began before weft. A thread that sits in recv() when fentry or kprobe programs are
+ * attached is past the point where they look: its next request would be missed, and with a server
+ * of blocking threads that is the first request of every open connection. So as long as a thread
+ * that was inside a socket call when its process was selected has not come out of it, the
+ * system-call program is attached besides. It leaves alone every thread that has already passed one
+ * of the others (map `calls`), and it is detached when the last of those threads has come out.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -28,7 +29,10 @@ static bool late__can_wait(long nr)
 	return false;
 }
 
-/* What the thread is doing: "running", or number, arguments, stack and instruction pointer of its system call. */
+/*
+ * What the thread is doing: "running", or number, arguments, stack and instruction pointer of its
+ * system call.
+ */
 static bool late__read(pid_t pid, pid_t tid, char *line, size_t len)
 {
 	char path[64];
@@ -51,8 +55,9 @@ static void late__add(struct kernel *k, pid_t pid, pid_t tid)
 
 	if (k->n_late == KERNEL_LATE_MAX || !late__read(pid, tid, t.call, sizeof(t.call)))
 		return;
+	/* running: it looks as if it could be on its way in, but then it meets the programs */
 	if (t.call[0] == 'r' || !late__can_wait(strtol(t.call, NULL, 10)))
-		return; /* running: it looks as if it could be on its way in, but then it meets the programs */
+		return;
 	if (!k->late)
 		k->late = calloc(KERNEL_LATE_MAX, sizeof(*k->late));
 	if (k->late)

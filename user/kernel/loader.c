@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Open, load, attach, close. Only one back end's programs are ever loaded: verifying programs that are then not used would
- * cost more than everything else here.
+ * Open, load, attach, close. Only one back end's programs are ever loaded: verifying programs that
+ * are then not used would cost more than everything else here.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -66,7 +66,11 @@ static int loader__prog_fd(struct kernel *k, const char *name)
 static int loader__settings(struct kernel *k, const struct kernel_config *cfg)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, run);
-	struct settings s = { .abi = WEFT_ABI, .initial = cfg->initial, .watch_exec = cfg->watch_exec };
+	struct settings s = {
+		.abi = WEFT_ABI,
+		.initial = cfg->initial,
+		.watch_exec = cfg->watch_exec,
+	};
 	uint32_t zero = 0;
 	int err;
 
@@ -161,11 +165,14 @@ static int loader__try(struct kernel *k, const struct kernel_config *cfg,
 }
 
 /*
- * kprobes come after system calls: the kernel keeps room for about 10 returns of a function at a time (maxactive), so with many
- * threads blocked in a read it misses some.
+ * kprobes come after system calls: the kernel keeps room for about 10 returns of a function at a
+ * time (maxactive), so with many threads blocked in a read it misses some.
  */
 static const enum kernel_backend order[] = {
-	KERNEL_BACKEND_FENTRY, KERNEL_BACKEND_SYSCALL, KERNEL_BACKEND_KPROBE, KERNEL_BACKEND_TRACEPOINT,
+	KERNEL_BACKEND_FENTRY,
+	KERNEL_BACKEND_SYSCALL,
+	KERNEL_BACKEND_KPROBE,
+	KERNEL_BACKEND_TRACEPOINT,
 };
 
 int kernel__open(const struct kernel_config *cfg, struct kernel **out, char *why, size_t why_len)

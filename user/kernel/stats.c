@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The kernel side's half of the balance: what was made, what was dropped, what the kernel refused to run. */
+/*
+ * The kernel side's half of the balance: what was made, what was dropped, what the kernel refused
+ * to run.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A classic tracepoint is attached by its number, and only tracefs tells the number. Where tracefs is not mounted,
- * fsmount() gives an instance of it that is attached nowhere: nobody else sees it, and it is gone with its descriptor.
+ * A classic tracepoint is attached by its number, and only tracefs tells the number. Where tracefs
+ * is not mounted, fsmount() gives an instance of it that is attached nowhere: nobody else sees it,
+ * and it is gone with its descriptor.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Bounded bump allocation: everything in an arena dies with it. An arena has a limit that cannot be left out;
- * at the limit allocation fails (NULL, or a cut slice), it never grows past it.
+ * Bounded bump allocation: everything in an arena dies with it. An arena has a limit that cannot be
+ * left out; at the limit allocation fails (NULL, or a cut slice), it never grows past it.
  */
 #ifndef WEFT_ARENA_H
 #define WEFT_ARENA_H
@@ -25,7 +25,8 @@ void *arena__alloc(struct arena *a, size_t n);
 /* A copy of s, cut to what still fits; an empty slice when nothing fits. A NUL follows the copy. */
 struct slice arena__copy(struct arena *a, struct slice s);
 /* printf into the arena; an empty slice when it does not fit. A NUL follows. */
-struct slice arena__printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+struct slice arena__printf(struct arena *a, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 /* Free all; the arena can be used again. */
 void arena__reset(struct arena *a);
 

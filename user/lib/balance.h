@@ -4,8 +4,8 @@
  *
  *   received = lifecycle + in_spans + pending + sum(dropped)
  *
- * A data event is `pending` from the moment it is received until the exchange that it belongs to became a span
- * (in_spans) or it is clear that it never will (dropped, by reason).
+ * A data event is `pending` from the moment it is received until the exchange that it belongs to
+ * became a span (in_spans) or it is clear that it never will (dropped, by reason).
  */
 #ifndef WEFT_BALANCE_H
 #define WEFT_BALANCE_H
@@ -16,12 +16,15 @@
 enum drop_reason {
 	DROP_UNKNOWN_PROTOCOL, /* the connection's bytes are no protocol that weft knows */
 	DROP_FILTERED,         /* a protocol that --protocol leaves out */
-	DROP_MID_STREAM,       /* joined in the middle: belongs to a message whose beginning was not seen */
-	DROP_CONTROL,          /* protocol housekeeping that is no exchange: greetings, notices, pushes, cancel requests */
-	DROP_BROKEN,           /* bytes that their protocol does not allow */
-	DROP_LOST_BYTES,       /* its exchange could not be put together because other events were lost */
-	DROP_DUPLICATE,        /* bytes that were seen before (retransmission) */
-	DROP_NO_MEMORY,        /* a limit of weft's own: connections, exchanges, buffers */
+	/* joined in the middle: belongs to a message whose beginning was not seen */
+	DROP_MID_STREAM,
+	/* protocol housekeeping that is no exchange: greetings, notices, pushes, cancel requests */
+	DROP_CONTROL,
+	DROP_BROKEN, /* bytes that their protocol does not allow */
+	/* its exchange could not be put together because other events were lost */
+	DROP_LOST_BYTES,
+	DROP_DUPLICATE, /* bytes that were seen before (retransmission) */
+	DROP_NO_MEMORY, /* a limit of weft's own: connections, exchanges, buffers */
 	DROP_REASONS,
 };
 
@@ -31,7 +34,7 @@ struct balance {
 	uint64_t in_spans;  /* data events whose exchange is a span */
 	uint64_t pending;
 	uint64_t dropped[DROP_REASONS];
-	uint64_t spans;     /* spans made */
+	uint64_t spans; /* spans made */
 };
 
 const char *balance__reason(enum drop_reason why);

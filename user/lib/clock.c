@@ -21,7 +21,10 @@ int64_t clock__realtime_minus_boottime(void)
 	uint64_t best = UINT64_MAX;
 	int64_t offset = 0;
 
-	/* The reading of the real time lies between two of the boot time; the closest pair of several tries counts. */
+	/*
+	 * The reading of the real time lies between two of the boot time; the closest pair of
+	 * several tries counts.
+	 */
 	for (int i = 0; i < 5; i++) {
 		uint64_t before = read_clock(CLOCK_BOOTTIME);
 		uint64_t real = read_clock(CLOCK_REALTIME);

@@ -6,7 +6,10 @@
 
 /* CLOCK_BOOTTIME now, ns: the clock of the events. */
 uint64_t clock__boottime(void);
-/* What to add to it to get Unix time, ns. Measured so that being interrupted between the two readings does no harm. */
+/*
+ * What to add to it to get Unix time, ns. Measured so that being interrupted between the two
+ * readings does no harm.
+ */
 int64_t clock__realtime_minus_boottime(void);
 /* CLOCK_MONOTONIC now, ns: the clock of time limits. */
 int64_t clock__monotonic(void);

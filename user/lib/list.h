@@ -10,10 +10,11 @@ struct list {
 	struct list *next, *prev;
 };
 
-#define LIST_OF(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define LIST_OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 /* Safe against taking out the element `it` points to. */
-#define LIST_EACH(it, tmp, head) \
-	for (struct list *it = (head)->next, *tmp = it->next; it != (head); it = tmp, tmp = it->next)
+#define LIST_EACH(it, tmp, head)                                                                   \
+	for (struct list *it = (head)->next, *tmp = it->next; it != (head);                        \
+	     it = tmp, tmp = it->next)
 
 static inline void list__init(struct list *l)
 {

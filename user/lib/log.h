@@ -15,6 +15,10 @@ void log__write(enum log_level level, const char *fmt, ...) __attribute__((forma
 #define log_error(...) log__write(LOG_ERROR, __VA_ARGS__)
 #define log_warn(...) log__write(LOG_WARN, __VA_ARGS__)
 #define log_info(...) log__write(LOG_INFO, __VA_ARGS__)
-#define log_debug(...) do { if (log__enabled(LOG_DEBUG)) log__write(LOG_DEBUG, __VA_ARGS__); } while (0)
+#define log_debug(...)                                                                             \
+	do {                                                                                       \
+		if (log__enabled(LOG_DEBUG))                                                       \
+			log__write(LOG_DEBUG, __VA_ARGS__);                                        \
+	} while (0)
 
 #endif

@@ -44,4 +44,27 @@ static inline bool slice__starts(struct slice s, struct slice prefix)
 	return s.n >= prefix.n && memcmp(s.p, prefix.p, prefix.n) == 0;
 }
 
+/* Up to the first c, or all of it. */
+static inline struct slice slice__upto(struct slice s, char c)
+{
+	const char *p = s.n ? (const char *)memchr(s.p, c, s.n) : NULL;
+
+	return slice__from(s.p, p ? (size_t)(p - s.p) : s.n);
+}
+
+/* Without the spaces and tabs around it. */
+static inline struct slice slice__trim(struct slice s)
+{
+	while (s.n && (s.p[0] == ' ' || s.p[0] == '\t'))
+		s = slice__from(s.p + 1, s.n - 1);
+	while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
+		s.n--;
+	return s;
+}
+
+static inline bool slice__has(struct slice s, char c)
+{
+	return s.n && memchr(s.p, c, s.n) != NULL;
+}
+
 #endif

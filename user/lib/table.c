@@ -21,7 +21,11 @@ static struct table_slot *find(const struct table *t, uint64_t key)
 
 static bool resize(struct table *t, size_t size)
 {
-	struct table bigger = { .slots = calloc(size, sizeof(*bigger.slots)), .size = size, .used = t->used };
+	struct table bigger = {
+		.slots = calloc(size, sizeof(*bigger.slots)),
+		.size = size,
+		.used = t->used,
+	};
 
 	if (!bigger.slots)
 		return false;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A hash table from 64-bit keys to pointers, with open addressing. It owns neither keys' meaning nor values. */
+/*
+ * A hash table from 64-bit keys to pointers, with open addressing. It owns neither keys' meaning
+ * nor values.
+ */
 #ifndef WEFT_TABLE_H
 #define WEFT_TABLE_H
 
@@ -22,12 +25,16 @@ struct table {
 void table__free(struct table *t);
 /* NULL if the key is not there. */
 void *table__get(const struct table *t, uint64_t key);
-/* `value` must not be NULL; replaces what was there. False when memory is out (the table is unchanged). */
+/*
+ * `value` must not be NULL; replaces what was there. False when memory is out (the table is
+ * unchanged).
+ */
 bool table__put(struct table *t, uint64_t key, void *value);
 /* Takes the key out and returns its value, NULL if it was not there. */
 void *table__take(struct table *t, uint64_t key);
 /* Calls fn for every entry; fn must not change the table. */
-void table__each(const struct table *t, void (*fn)(void *ctx, uint64_t key, void *value), void *ctx);
+void table__each(const struct table *t, void (*fn)(void *ctx, uint64_t key, void *value),
+		 void *ctx);
 
 /* A good mix of 64 bits, for making keys out of several numbers. */
 static inline uint64_t table__mix(uint64_t h, uint64_t v)

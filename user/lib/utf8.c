@@ -44,16 +44,20 @@ bool utf8__valid(struct slice s)
 	return true;
 }
 
-size_t utf8__repair(struct slice s, char *out)
+size_t utf8__repair(struct slice s, char *out, size_t cap)
 {
 	const uint8_t *p = (const uint8_t *)s.p;
 	size_t n = 0;
 
 	for (size_t i = 0; i < s.n;) {
 		size_t len = utf8__len(p + i, s.n - i);
+		const char *from = len ? s.p + i : "\xef\xbf\xbd";
+		size_t take = len ? len : 3;
 
-		memcpy(out + n, len ? s.p + i : "\xef\xbf\xbd", len ? len : 3);
-		n += len ? len : 3;
+		if (take > cap - n)
+			break;
+		memcpy(out + n, from, take);
+		n += take;
 		i += len ? len : 1;
 	}
 	return n;

@@ -9,9 +9,9 @@
 size_t utf8__len(const uint8_t *p, size_t n);
 bool utf8__valid(struct slice s);
 /*
- * s with each byte that belongs to no sequence as U+FFFD. `out` has room for 3 * s.n bytes; returns
- * those used.
+ * s with each byte that belongs to no sequence as U+FFFD, as far as it fits into `cap` bytes, which
+ * 3 * s.n always are enough for. Returns those used.
  */
-size_t utf8__repair(struct slice s, char *out);
+size_t utf8__repair(struct slice s, char *out, size_t cap);
 
 #endif /* WEFT_UTF8_H */

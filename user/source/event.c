@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Is a record what its kind says? Records come from our own kernel side, but also from files that anybody may have
- * written, and everything behind this check trusts what it let pass.
+ * Is a record what its kind says? Records come from our own kernel side, but also from files that
+ * anybody may have written, and everything behind this check trusts what it let pass.
  */
 #include <string.h>
 
@@ -10,7 +10,8 @@
 
 static bool event__open_valid(const struct weft_open *o)
 {
-	return o->h.size == sizeof(*o) && o->path_len <= WEFT_PATH_LEN && o->role <= WEFT_ROLE_SERVER;
+	return o->h.size == sizeof(*o) && o->path_len <= WEFT_PATH_LEN &&
+	       o->role <= WEFT_ROLE_SERVER;
 }
 
 static bool event__data_valid(const struct weft_data *d)
@@ -49,8 +50,7 @@ bool event__valid(const struct weft_event *ev, size_t avail)
 	switch (ev->kind) {
 	case WEFT_EV_OPEN:
 		return ev->size >= sizeof(struct weft_open) && event__open_valid((const void *)ev);
-	case WEFT_EV_CONNECT:
-		return ev->size == sizeof(struct weft_connect);
+	case WEFT_EV_CONNECT: return ev->size == sizeof(struct weft_connect);
 	case WEFT_EV_DATA:
 	case WEFT_EV_EOF:
 	case WEFT_EV_SHUT:
@@ -63,13 +63,11 @@ bool event__valid(const struct weft_event *ev, size_t avail)
 	case WEFT_EV_IOURING:
 	case WEFT_EV_STRANGER:
 		return ev->size >= sizeof(struct weft_proc) && event__proc_valid((const void *)ev);
-	case RECORD_CLOCK:
-		return ev->size == sizeof(struct record_clock);
+	case RECORD_CLOCK: return ev->size == sizeof(struct record_clock);
 	case RECORD_PROCESS:
-		return ev->size >= sizeof(struct record_process) && event__process_valid((const void *)ev);
-	case RECORD_STATS:
-		return ev->size == sizeof(struct record_stats);
-	default:
-		return false;
+		return ev->size >= sizeof(struct record_process) &&
+		       event__process_valid((const void *)ev);
+	case RECORD_STATS: return ev->size == sizeof(struct record_stats);
+	default: return false;
 	}
 }

@@ -60,7 +60,10 @@ void input__close(struct input *in)
 	free(in);
 }
 
-/* Moves what is left to the front. Keeps the position's remainder by 16, on which records' alignment rests. */
+/*
+ * Moves what is left to the front. Keeps the position's remainder by 16, on which records'
+ * alignment rests.
+ */
 static void make_room(struct input *in, size_t want)
 {
 	size_t keep = in->pos % 16;
@@ -107,7 +110,10 @@ bool input__ready(struct input *in)
 	return poll(&p, 1, 0) != 0;
 }
 
-/* The first byte tells: no packet capture begins with a 'w'. A compressed file is the likeliest mistake. */
+/*
+ * The first byte tells: no packet capture begins with a 'w'. A compressed file is the likeliest
+ * mistake.
+ */
 struct source *source__file(const char *path, char *why, size_t why_len)
 {
 	struct input *in = input__open(path, why, why_len);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Inside source/ only: the bytes of a file or a pipe through one bounded buffer, and what is opened over them.
+ * Inside source/ only: the bytes of a file or a pipe through one bounded buffer, and what is opened
+ * over them.
  */
 #ifndef WEFT_SOURCE_FILE_H
 #define WEFT_SOURCE_FILE_H
@@ -29,9 +30,9 @@ struct input *input__open(const char *path, char *why, size_t why_len);
 void input__close(struct input *in);
 
 /*
- * Try to have `want` (<= INPUT_BUFFER) bytes at buf + pos, waiting for a pipe's writer if need be. Returns how many there
- * are: fewer than `want` only at the end of the file; or a negative errno. Bytes at offsets that are multiples of 16
- * stay aligned to 8 in memory.
+ * Try to have `want` (<= INPUT_BUFFER) bytes at buf + pos, waiting for a pipe's writer if need be.
+ * Returns how many there are: fewer than `want` only at the end of the file; or a negative errno.
+ * Bytes at offsets that are multiples of 16 stay aligned to 8 in memory.
  */
 ssize_t input__need(struct input *in, size_t want);
 void input__take(struct input *in, size_t n);

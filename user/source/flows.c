@@ -2,14 +2,16 @@
 /*
  * TCP connections, seen from between the two ends.
  *
- * A flow is found by its two endpoints, in either order. It begins SYN_ONLY (nobody is told), becomes LIVE with a SYN-ACK,
- * with bytes or with the client's acknowledgement, and DEAD after both ends' FIN or one end's RST. Dead flows are
- * remembered for a while: what still comes of them is late, not a new connection. Direction OUT is client to server.
+ * A flow is found by its two endpoints, in either order. It begins SYN_ONLY (nobody is told),
+ * becomes LIVE with a SYN-ACK, with bytes or with the client's acknowledgement, and DEAD after both
+ * ends' FIN or one end's RST. Dead flows are remembered for a while: what still comes of them is
+ * late, not a new connection. Direction OUT is client to server.
  *
- * Ends are held back. A capture is not in the order of the wire: segments overtake each other, and are sent again. The FIN
- * has a sequence number as bytes have; its direction ends when all bytes before it were seen. Bytes that the capture lost
- * never come, so there are two time limits: short once the receiver acknowledged the FIN (it has the bytes: only
- * shuffling inside the capture can still bring them), long otherwise. RST is treated alike.
+ * Ends are held back. A capture is not in the order of the wire: segments overtake each other, and
+ * are sent again. The FIN has a sequence number as bytes have; its direction ends when all bytes
+ * before it were seen. Bytes that the capture lost never come, so there are two time limits: short
+ * once the receiver acknowledged the FIN (it has the bytes: only shuffling inside the capture can
+ * still bring them), long otherwise. RST is treated alike.
  *
  * Sequence numbers are compared modulo 2^32: a is after b if (int32_t)(a - b) > 0.
  */
@@ -26,8 +28,9 @@
 #define HOLD_SHORT 200000000ull
 
 /*
- * Farther than this from the bytes seen before, it is another connection whose beginning and whose predecessor's end were
- * lost: nobody sends again what lies 64 MiB back, and no window is larger than 1 GiB (RFC 7323 2.3).
+ * Farther than this from the bytes seen before, it is another connection whose beginning and whose
+ * predecessor's end were lost: nobody sends again what lies 64 MiB back, and no window is larger
+ * than 1 GiB (RFC 7323 2.3).
  */
 #define FAR_BEHIND (64 << 20)
 #define FAR_AHEAD (1 << 30)
@@ -107,7 +110,10 @@ static uint64_t addr_hash(uint64_t seed, const struct weft_addr *a)
 			  (uint64_t)a->port << 16 | a->family);
 }
 
-/* The same for both directions. Seeded, so that no capture can be made to put all flows into one chain. */
+/*
+ * The same for both directions. Seeded, so that no capture can be made to put all flows into one
+ * chain.
+ */
 static uint64_t key_of(const struct flows *fs, const struct weft_addr *a, const struct weft_addr *b)
 {
 	return table__mix(fs->seed, addr_hash(fs->seed, a) + addr_hash(fs->seed, b));
@@ -205,7 +211,10 @@ static void drop(struct flows *fs, struct flow *f)
 	forget(fs, f);
 }
 
-/* The first of an order is the longest idle; the newest is never the first, as the limits are far above 1. */
+/*
+ * The first of an order is the longest idle; the newest is never the first, as the limits are far
+ * above 1.
+ */
 static void keep_limits(struct flows *fs)
 {
 	if (fs->n_live > FLOWS_MAX) {
@@ -330,7 +339,10 @@ static void hold(struct flows *fs, struct flow *f, bool acknowledged)
 	list__append(acknowledged ? &fs->held_short : &fs->held_long, &f->held);
 }
 
-/* Tells the ends whose bytes are all there, and holds the others. `progress`: the wait for bytes was not in vain. */
+/*
+ * Tells the ends whose bytes are all there, and holds the others. `progress`: the wait for bytes
+ * was not in vain.
+ */
 static void check_ends(struct flows *fs, struct flow *f, bool progress)
 {
 	bool waiting = false, reset = false, acknowledged = true;
@@ -381,7 +393,10 @@ bool flows__overdue(struct flows *fs, uint64_t now)
 
 /* Segments */
 
-/* Mid-connection: servers listen on low ports, clients get high ones. The protocol engine corrects a wrong guess. */
+/*
+ * Mid-connection: servers listen on low ports, clients get high ones. The protocol engine corrects
+ * a wrong guess.
+ */
 static struct flow *create_by_guess(struct flows *fs, const struct segment *seg)
 {
 	bool from_client = seg->dst.port <= seg->src.port;
@@ -421,7 +436,10 @@ static struct flow *on_syn(struct flows *fs, struct flow *f, enum weft_dir *dir,
 	if (f) {
 		struct half *h = &f->half[*dir], *back = &f->half[!*dir];
 
-		/* The answer to an earlier attempt. With fast open it may acknowledge bytes. RFC 7413 3 */
+		/*
+		 * The answer to an earlier attempt. With fast open it may acknowledge bytes. RFC
+		 * 7413 3
+		 */
 		if (f->state == SYN_ONLY && ack && back->has_isn &&
 		    seg->ack - (back->isn + 1) > 0xffff)
 			return NULL;
@@ -469,7 +487,10 @@ static bool elsewhere(const struct flow *f, const struct half *h, uint32_t from)
 	return distance < -FAR_BEHIND || distance > FAR_AHEAD;
 }
 
-/* Who resets a connection sends nothing after it: if bytes follow, it was none, but somebody else's forgery. */
+/*
+ * Who resets a connection sends nothing after it: if bytes follow, it was none, but somebody else's
+ * forgery.
+ */
 static bool outlived_reset(const struct half *h, uint32_t from)
 {
 	return h->has_rst && !after(h->next, from);
@@ -594,10 +615,13 @@ static void describe(const struct flows *fs, const struct flow *f, unsigned what
 	}
 }
 
-/* Within a connection in the order of the bits of enum todo; a connection that makes room for another comes before it. */
+/*
+ * Within a connection in the order of the bits of enum todo; a connection that makes room for
+ * another comes before it.
+ */
 bool flows__step(struct flows *fs, struct flow_step *out)
 {
-	LIST_EACH(it, next, &fs->busy) {
+	LIST_EACH (it, next, &fs->busy) {
 		struct flow *f = LIST_OF(it, struct flow, busy);
 		unsigned what = f->todo & -(unsigned)f->todo;
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * From a captured packet to a TCP segment: link layer, VLAN tags, IPv4 and IPv6 with their options and extension
- * headers, the TCP header. Two lengths travel through all of it: what was captured, and what was on the wire; a header
- * must be captured, a payload need not be.
+ * From a captured packet to a TCP segment: link layer, VLAN tags, IPv4 and IPv6 with their options
+ * and extension headers, the TCP header. Two lengths travel through all of it: what was captured,
+ * and what was on the wire; a header must be captured, a payload need not be.
  */
 #include "packet.h"
 
@@ -41,8 +41,8 @@ static bool is_vlan(uint16_t type)
 }
 
 /*
- * Network layer by Ethernet type, with any number of VLAN tags before it. Returns the IP version that it promises, 0 for
- * anything else.
+ * Network layer by Ethernet type, with any number of VLAN tags before it. Returns the IP version
+ * that it promises, 0 for anything else.
  */
 static int by_ether_type(struct rest *r, uint16_t type)
 {
@@ -87,8 +87,9 @@ static int link_cooked2(struct rest *r)
 }
 
 /*
- * An address family in the byte order of the machine that captured (DLT_NULL) or of the network (DLT_LOOP): small
- * numbers, so the order shows. AF_INET6 is 10 on Linux, 24, 28 or 30 on the BSDs and macOS.
+ * An address family in the byte order of the machine that captured (DLT_NULL) or of the network
+ * (DLT_LOOP): small numbers, so the order shows. AF_INET6 is 10 on Linux, 24, 28 or 30 on the BSDs
+ * and macOS.
  */
 static int link_loopback(struct rest *r)
 {
@@ -145,7 +146,9 @@ bool packet__link_known(int link)
 /* The layers above the link say what is wrong; no TCP segment is the one good answer. */
 #define GOOD CAPTURE_SKIPS
 
-/* Cuts what follows the IP packet (Ethernet's padding), and says how long the packet claims to be. */
+/*
+ * Cuts what follows the IP packet (Ethernet's padding), and says how long the packet claims to be.
+ */
 static void limit(struct rest *r, size_t total)
 {
 	r->wire = total;
@@ -161,7 +164,10 @@ static enum capture_skip ip4(struct rest *r, struct segment *s, bool *first_frag
 	size_t header = (size_t)(h[0] & 15) * 4, total = be16(h + 2);
 	uint16_t fragment = be16(h + 6);
 
-	/* Taken on the sending host before segmentation offload: the length is not filled in yet, or does not fit. */
+	/*
+	 * Taken on the sending host before segmentation offload: the length is not filled in yet,
+	 * or does not fit.
+	 */
 	if (total == 0)
 		total = r->wire;
 	if (h[0] >> 4 != 4 || header < 20 || total < header)
@@ -181,7 +187,10 @@ static enum capture_skip ip4(struct rest *r, struct segment *s, bool *first_frag
 	return GOOD;
 }
 
-/* Length of the extension header at h; 0 if `type` is none that can stand before TCP. RFC 8200 4, RFC 4302 2. */
+/*
+ * Length of the extension header at h; 0 if `type` is none that can stand before TCP. RFC 8200 4,
+ * RFC 4302 2.
+ */
 static size_t extension_length(uint8_t type, const uint8_t *h)
 {
 	switch (type) {
@@ -268,7 +277,10 @@ static enum capture_skip tcp(struct rest *r, struct segment *s, bool first_fragm
 	s->seq = be32(r->p + 4);
 	s->ack = be32(r->p + 8);
 	s->flags = r->p[13];
-	/* The segment goes on in fragments that are not put together: its end is not where this one ends. */
+	/*
+	 * The segment goes on in fragments that are not put together: its end is not where this one
+	 * ends.
+	 */
 	if (first_fragment)
 		s->flags &= (uint8_t)~TCP_FIN;
 	s->len = (uint32_t)(r->wire - header);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Inside source/ only: from the bytes of one captured packet to a TCP segment. Pure over (bytes, length).
+ * Inside source/ only: from the bytes of one captured packet to a TCP segment. Pure over (bytes,
+ * length).
  */
 #ifndef WEFT_SOURCE_PACKET_H
 #define WEFT_SOURCE_PACKET_H
@@ -29,8 +30,8 @@ bool packet__link_known(int link);
 extern const char packet__links[];
 
 /*
- * `captured` bytes of a packet that had `wire` bytes. True if it holds a TCP segment, which is then in *out; else the
- * reason is in *why.
+ * `captured` bytes of a packet that had `wire` bytes. True if it holds a TCP segment, which is then
+ * in *out; else the reason is in *why.
  */
 bool packet__decode(int link, const uint8_t *data, size_t captured, size_t wire,
 		    struct segment *out, enum capture_skip *why);

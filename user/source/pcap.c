@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Packet captures as a source. libpcap reads the file (pcap in micro- and nanoseconds, pcapng), packet.c finds the TCP
- * segment in a packet, flows.c the connection of a segment; here the records are made.
+ * Packet captures as a source. libpcap reads the file (pcap in micro- and nanoseconds, pcapng),
+ * packet.c finds the TCP segment in a packet, flows.c the connection of a segment; here the records
+ * are made.
  *
- * One record at a time is built in a scratch buffer and handed over. A packet may give many: its connection opens, its
- * bytes in pieces of at most WEFT_HEAD_MAX (segmentation offload lets packets of 64 KiB and more into captures), ends.
- * What is under way is in `seg` (the bytes still to be told) and in flows.c (the steps still to be taken), so poll() can
- * stop after any record. libpcap's packet buffer stays as it is until the next packet is read.
+ * One record at a time is built in a scratch buffer and handed over. A packet may give many: its
+ * connection opens, its bytes in pieces of at most WEFT_HEAD_MAX (segmentation offload lets packets
+ * of 64 KiB and more into captures), ends. What is under way is in `seg` (the bytes still to be
+ * told) and in flows.c (the steps still to be taken), so poll() can stop after any record.
+ * libpcap's packet buffer stays as it is until the next packet is read.
  */
 #include <errno.h>
 #include <pcap/pcap.h>
@@ -18,7 +20,10 @@
 #include "packet.h"
 #include "record.h"
 
-/* Packets without any record that one poll() reads at most, so that its caller sees a signal in time. */
+/*
+ * Packets without any record that one poll() reads at most, so that its caller sees a signal in
+ * time.
+ */
 #define PACKETS_A_POLL 65536
 
 #define NS_PER_S 1000000000ull
@@ -84,7 +89,8 @@ static void make_open(struct pcap_source *p, const struct flow_step *step)
 {
 	struct weft_open *o = scratch_record(p, WEFT_EV_OPEN, step->conn, sizeof(*o));
 
-	o->h.flags = WEFT_F_THIRD_PARTY | (step->preopen ? WEFT_F_PREOPEN : 0) | (step->pos_known ? WEFT_F_POS : 0);
+	o->h.flags = WEFT_F_THIRD_PARTY | (step->preopen ? WEFT_F_PREOPEN : 0) |
+		     (step->pos_known ? WEFT_F_POS : 0);
 	memcpy(o->pos, step->pos, sizeof(o->pos));
 	o->sock = step->conn;
 	o->start_ts = step->start;
@@ -158,8 +164,8 @@ static uint64_t packet_time(const struct pcap_pkthdr *h)
 }
 
 /*
- * Out of packets. libpcap does not tell a file that breaks off (a capture that was killed) from a damaged one; but it
- * stops at damage, while in the other case it wanted bytes beyond the end.
+ * Out of packets. libpcap does not tell a file that breaks off (a capture that was killed) from a
+ * damaged one; but it stops at damage, while in the other case it wanted bytes beyond the end.
  */
 static void no_more(struct pcap_source *p, int got)
 {
@@ -260,9 +266,9 @@ static void capture_close(struct source *s)
 static const struct source_ops capture_ops = { .poll = pcap_poll, .close = capture_close };
 
 /*
- * libpcap reads from a stdio stream; ours is one over the input. Over a pipe it has no buffer of its own: bytes in it would
- * be invisible to input__ready(). glibc then takes every byte singly, which is good enough for a pipe (30 MB/s) but
- * not for files.
+ * libpcap reads from a stdio stream; ours is one over the input. Over a pipe it has no buffer of
+ * its own: bytes in it would be invisible to input__ready(). glibc then takes every byte singly,
+ * which is good enough for a pipe (30 MB/s) but not for files.
  */
 
 static ssize_t stream_read(void *cookie, char *buf, size_t size)

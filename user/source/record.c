@@ -230,8 +230,9 @@ static int put(struct recorder *r, const void *data, size_t len)
 }
 
 /*
- * O_NONBLOCK so that a FIFO nobody reads is an error, not a hang; taken off again for those that somebody reads. The mode
- * is set again for a file that was there before: what it held is gone, what comes is as secret.
+ * O_NONBLOCK so that a FIFO nobody reads is an error, not a hang; taken off again for those that
+ * somebody reads. The mode is set again for a file that was there before: what it held is gone,
+ * what comes is as secret.
  */
 static int open_private(const char *path)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The recorded file (`--record FILE`): a header, then the records of bpf/event.h one after the other, exactly as they
- * came from the ring, and among them the records below, which user space makes so that a replay on another machine,
- * without root, knows what the live run knew.
+ * The recorded file (`--record FILE`): a header, then the records of bpf/event.h one after the
+ * other, exactly as they came from the ring, and among them the records below, which user space
+ * makes so that a replay on another machine, without root, knows what the live run knew.
  *
  *   header: struct record_header
  *   then:   records; each begins with struct weft_event, `size` is a multiple of 8 and at least 32
@@ -31,7 +31,8 @@ struct record_header {
 enum record_kind {
 	RECORD_CLOCK = WEFT_EV_USER, /* struct record_clock: from here on, this offset */
 	RECORD_PROCESS,              /* struct record_process: resource attributes of a process */
-	RECORD_STATS,                /* struct record_stats: what the kernel lost so far; the last one counts */
+	/* struct record_stats: what the kernel lost so far; the last one counts */
+	RECORD_STATS,
 	RECORD_MAX,
 };
 
@@ -42,10 +43,11 @@ struct record_clock {
 
 /* Sent before the first event of a process, and again after an exec. Source: target/. */
 struct record_process {
-	struct weft_event h;      /* h.pid is the process */
-	uint64_t start_time;      /* as in struct weft_proc */
-	uint32_t n;               /* attributes */
-	uint32_t len;             /* bytes of text: n times "key\0value\0"; the first key is service.name */
+	struct weft_event h; /* h.pid is the process */
+	uint64_t start_time; /* as in struct weft_proc */
+	uint32_t n;          /* attributes */
+	/* bytes of text: n times "key\0value\0"; the first key is service.name */
+	uint32_t len;
 	char text[];
 };
 
@@ -56,10 +58,11 @@ struct record_stats {
 };
 
 /*
- * Writing. All functions return 0 or a negative errno; after a failure the recorder stays failed and says so once, in the
- * log. The file is made with mode 0600, also if it was there with another: it holds captured bytes. A symbolic link is
- * refused. Writing is buffered. recorder__write() gives -EINVAL for a record whose size no reader would accept
- * (below the header's, not a multiple of 8, above RECORD_SIZE_MAX); that one is not written, the recorder goes on.
+ * Writing. All functions return 0 or a negative errno; after a failure the recorder stays failed
+ * and says so once, in the log. The file is made with mode 0600, also if it was there with another:
+ * it holds captured bytes. A symbolic link is refused. Writing is buffered. recorder__write() gives
+ * -EINVAL for a record whose size no reader would accept (below the header's, not a multiple of 8,
+ * above RECORD_SIZE_MAX); that one is not written, the recorder goes on.
  */
 struct recorder;
 struct recorder *recorder__open(const char *path, char *why, size_t why_len);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The ring buffer as a source. The kernel side never wakes anybody, so the caller polls. libbpf's ring_buffer__consume()
- * hands over all there is; ours stops after `max`, so that a flood can't keep the caller from its other work. The
- * layout is the kernel's ABI (kernel/bpf/ringbuf.c): a page with the consumer's position, a page with the producer's, then
- * the data twice in a row, so that a record that wraps around can be read in one piece.
+ * The ring buffer as a source. The kernel side never wakes anybody, so the caller polls. libbpf's
+ * ring_buffer__consume() hands over all there is; ours stops after `max`, so that a flood can't
+ * keep the caller from its other work. The layout is the kernel's ABI (kernel/bpf/ringbuf.c): a
+ * page with the consumer's position, a page with the producer's, then the data twice in a row, so
+ * that a record that wraps around can be read in one piece.
  */
 #include <errno.h>
 #include <stdlib.h>

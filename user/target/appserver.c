@@ -13,8 +13,8 @@
 
 struct appserver {
 	const char *name;
-	const char
-		*flags; /* options without a value, each between spaces; "--no-..." always is one */
+	/* options without a value, each between spaces; "--no-..." always is one */
+	const char *flags;
 	const char *app;    /* options whose value is the application; NULL: the first argument */
 	const char *naming; /* options whose value is the name itself */
 };
@@ -48,14 +48,6 @@ static const struct appserver servers[] = {
 	{ .name = "celery", .app = " -A --app " },
 	{ .name = "flask", .app = " -A --app " },
 };
-
-static bool listed(const char *list, const char *word, size_t n)
-{
-	for (const char *p = list; p && n && (p = memmem(p, strlen(p), word, n)); p++)
-		if (p > list && p[-1] == ' ' && p[n] == ' ')
-			return true;
-	return false;
-}
 
 char *appserver__module(const char *ref, size_t len)
 {
@@ -102,11 +94,11 @@ static const char *option_value(const char *names, char *const *argv, int argc, 
 		return NULL;
 	size_t name = strcspn(w, "=");
 
-	if (w[1] == '-' && w[name] == '=' && listed(names, w, name))
+	if (w[1] == '-' && w[name] == '=' && word_list__has(names, w, name))
 		return w + name + 1;
-	if (listed(names, w, strlen(w)))
+	if (word_list__has(names, w, strlen(w)))
 		return i + 1 < argc ? argv[i + 1] : NULL;
-	return w[1] != '-' && strlen(w) > 2 && listed(names, w, 2) ? w + 2 : NULL;
+	return w[1] != '-' && strlen(w) > 2 && word_list__has(names, w, 2) ? w + 2 : NULL;
 }
 
 /* How many words the option argv[i] takes. */
@@ -114,10 +106,10 @@ static int option_words(const struct appserver *s, const char *w)
 {
 	if (w[1] == '-')
 		return strchr(w, '=') || strncmp(w, "--no-", 5) == 0 ||
-				       listed(s->flags, w, strlen(w))
+				       word_list__has(s->flags, w, strlen(w))
 			       ? 1
 			       : 2;
-	return strlen(w) > 2 || listed(s->flags, w, strlen(w)) ? 1 : 2;
+	return strlen(w) > 2 || word_list__has(s->flags, w, strlen(w)) ? 1 : 2;
 }
 
 char *appserver__app(const char *program, char *const *argv, int argc)
@@ -135,7 +127,7 @@ char *appserver__app(const char *program, char *const *argv, int argc)
 		if (!app)
 			app = option_value(s->app, argv, argc, i);
 	}
-	for (int i = 0; !app && !s->app && i < argc;) {
+	for (int i = 0; !app && !s->app && i < argc && argv[i];) {
 		if (argv[i][0] != '-')
 			app = argv[i];
 		else if (strcmp(argv[i], "--") == 0)

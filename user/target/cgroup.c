@@ -24,6 +24,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "../lib/hex.h"
+
 #define ID_LEN 64
 
 /* Units (without ".service") whose name says nothing of the processes in them; shell patterns. */
@@ -73,14 +75,6 @@ static bool is_launcher(const char *unit)
 	return false;
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* systemd writes what a path can't hold as \xNN; undone in place. */
 static void unescape(char *s)
 {
@@ -89,8 +83,8 @@ static void unescape(char *s)
 	while (*s) {
 		int hi, lo;
 
-		if (s[0] == '\\' && s[1] == 'x' && (hi = hex_digit(s[2])) >= 0 &&
-		    (lo = hex_digit(s[3])) >= 0 && hi + lo > 0) {
+		if (s[0] == '\\' && s[1] == 'x' && (hi = hex__digit(s[2])) >= 0 &&
+		    (lo = hex__digit(s[3])) >= 0 && hi + lo > 0) {
 			*to++ = (char)(hi << 4 | lo);
 			s += 4;
 		} else {
@@ -106,7 +100,7 @@ static const char *find_id(const char *s, size_t len)
 	size_t run = 0;
 
 	for (size_t i = 0; i <= len; i++) {
-		if (i < len && hex_digit(s[i]) >= 0) {
+		if (i < len && hex__digit(s[i]) >= 0) {
 			run++;
 			continue;
 		}

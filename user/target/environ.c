@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../lib/hex.h"
+
 /* An empty value is the same as none. */
 static void take(char **where, const char *entry, const char *name)
 {
@@ -42,13 +44,6 @@ void env_facts__free(struct env_facts *e)
 	*e = (struct env_facts){ 0 };
 }
 
-static int hex_value(char c)
-{
-	const char *digits = "0123456789abcdef", *at = c ? strchr(digits, c | 0x20) : NULL;
-
-	return at && (c >= '0' && c <= '9' ? 1 : c >= 'A') ? (int)(at - digits) : -1;
-}
-
 /*
  * Percent-decode in place. False if it is malformed or gives what no attribute can hold (NUL,
  * broken UTF-8).
@@ -62,7 +57,7 @@ static bool decode(char *s)
 			*to++ = *s++;
 			continue;
 		}
-		int hi = hex_value(s[1]), lo = hi < 0 ? -1 : hex_value(s[2]);
+		int hi = hex__digit(s[1]), lo = hi < 0 ? -1 : hex__digit(s[2]);
 
 		if (lo < 0 || hi + lo == 0)
 			return false;

@@ -111,6 +111,9 @@ char *container__name(const struct cgroup_facts *cg, pid_t parent, const char *h
 void container__strip_replica(char *s);
 
 /* script.c */
+/* Is the word (n bytes) in a list like " -a -b "? */
+bool word_list__has(const char *list, const char *word, size_t n);
+
 struct interpreter {
 	const char *name; /* base name of the executable; a version may follow */
 	const char *language;

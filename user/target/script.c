@@ -177,8 +177,7 @@ const struct interpreter *interpreter__find(const char *base, const char **versi
 	return NULL;
 }
 
-/* Is the word (n bytes) in a list like " -a -b "? */
-static bool listed(const char *list, const char *word, size_t n)
+bool word_list__has(const char *list, const char *word, size_t n)
 {
 	for (const char *p = list; p && n && (p = memmem(p, strlen(p), word, n)); p++)
 		if (p > list && p[-1] == ' ' && p[n] == ' ')
@@ -213,8 +212,8 @@ static bool read_cluster(const struct interpreter *in, char *const *argv, int ar
 			*run = (struct run){ 0 };
 			return true;
 		}
-		bool module = listed(in->word_module, letter, 2),
-		     file = listed(in->word_file, letter, 2);
+		bool module = word_list__has(in->word_module, letter, 2),
+		     file = word_list__has(in->word_file, letter, 2);
 
 		if (module || file) {
 			bool glued = p[1] != '\0';
@@ -249,7 +248,7 @@ static struct run find_run(const struct interpreter *in, char *const *argv, int 
 		if (w[0] == '@' && in->class_name)
 			continue; /* java's file of arguments */
 		if (w[0] != '-') {
-			if (!verb_seen && listed(in->verbs, w, len)) {
+			if (!verb_seen && word_list__has(in->verbs, w, len)) {
 				verb_seen = true;
 				continue;
 			}
@@ -260,10 +259,11 @@ static struct run find_run(const struct interpreter *in, char *const *argv, int 
 		if (len == 2 && w[1] == '-')
 			return i + 1 < argc ? run_found(RUN_FILE, argv[i + 1], i + 2)
 					    : (struct run){ 0 };
-		if (listed(in->word_code, w, name))
+		if (word_list__has(in->word_code, w, name))
 			break;
-		if (listed(in->word_module, w, name) || listed(in->word_file, w, name)) {
-			bool module = listed(in->word_module, w, name);
+		if (word_list__has(in->word_module, w, name) ||
+		    word_list__has(in->word_file, w, name)) {
+			bool module = word_list__has(in->word_module, w, name);
 			const char *what = w[name] == '=' ? w + name + 1
 					   : i + 1 < argc ? argv[i + 1]
 							  : NULL;
@@ -271,7 +271,7 @@ static struct run find_run(const struct interpreter *in, char *const *argv, int 
 			return run_found(module ? RUN_MODULE : RUN_FILE, what,
 					 i + (w[name] == '=' ? 1 : 2));
 		}
-		if (listed(in->word_values, w, len)) {
+		if (word_list__has(in->word_values, w, len)) {
 			i++;
 		} else if (w[1] != '-' && !in->class_name && !in->verbs) {
 			struct run run;
@@ -321,7 +321,7 @@ static char *file_name(const struct interpreter *in, const char *path)
 		return NULL;
 	char *dot = strrchr(name, '.');
 
-	if (dot && dot > name && listed(in->suffixes, dot, strlen(dot))) {
+	if (dot && dot > name && word_list__has(in->suffixes, dot, strlen(dot))) {
 		bool jar = strcmp(dot, ".jar") == 0 || strcmp(dot, ".war") == 0;
 
 		*dot = '\0';

@@ -6,8 +6,8 @@
  *   └ web  GET /order/7                ██████████████████    17.90 ms  200
  *     ├ shop  SELECT orders               ████                3.10 ms
  *
- * Traces wait for the next tick. When more lines wait than the second allows, the failed and the slowest are shown, and a
- * line says how many were not.
+ * Traces wait for the next tick. When more lines wait than the second allows, the failed and the
+ * slowest are shown, and a line says how many were not.
  */
 #include <errno.h>
 #include <langinfo.h>
@@ -17,8 +17,8 @@
 
 #include "view_ops.h"
 
-#define WAITING_MAX 2048       /* traces kept for the next tick */
-#define TRACE_LINES_MAX 60     /* of one trace; the rest is one line */
+#define WAITING_MAX 2048   /* traces kept for the next tick */
+#define TRACE_LINES_MAX 60 /* of one trace; the rest is one line */
 #define DEPTH_MAX 24
 #define SECOND_NS 1000000000ull
 
@@ -39,8 +39,8 @@ struct tree {
 struct block {
 	struct tree *t;
 	const struct trace *trace;
-	int *parent;          /* index of each span's parent in the trace, -1 none */
-	uint64_t start, end;  /* of the whole */
+	int *parent;         /* index of each span's parent in the trace, -1 none */
+	uint64_t start, end; /* of the whole */
 	unsigned printed;
 	int name_width, bar_width;
 };
@@ -66,7 +66,10 @@ static int columns_of(const char *s)
 	return n;
 }
 
-/* Cut to `max` columns, with an ellipsis; control characters become '.', so that no name can move the cursor. */
+/*
+ * Cut to `max` columns, with an ellipsis; control characters become '.', so that no name can move
+ * the cursor.
+ */
 static void fit_text(const struct tree *t, char *s, int max)
 {
 	const char *dots = t->utf8 ? "…" : "~";
@@ -84,7 +87,7 @@ static void fit_text(const struct tree *t, char *s, int max)
 			p++;
 		n++;
 	}
-	strcpy(p, dots); /* callers leave room for it */
+	memcpy(p, dots, strlen(dots) + 1); /* callers leave room for it */
 }
 
 static struct slice str_attr(const struct span *s, const char *key)
@@ -120,8 +123,8 @@ static void label(const struct span *s, char *out, size_t len)
 		path = path_of_url(str_attr(s, "url.full"));
 	bool in_name = !path.n || memmem(s->name.p, s->name.n, path.p, path.n);
 
-	snprintf(out, len, "%s  " SLICE_FMT "%s" SLICE_FMT, resource__service(s->resource), SLICE_ARG(s->name),
-		 in_name ? "" : " ", in_name ? 0 : SLICE_ARG(path));
+	snprintf(out, len, "%s  " SLICE_FMT "%s" SLICE_FMT, resource__service(s->resource),
+		 SLICE_ARG(s->name), in_name ? "" : " ", in_name ? 0 : SLICE_ARG(path));
 }
 
 static void status_text(const struct span *s, char *out, size_t len)
@@ -141,7 +144,10 @@ static void duration_text(uint64_t ns, char *out, size_t len)
 {
 	double ms = (double)ns / 1e6;
 
-	snprintf(out, len, ms >= 100000 ? "%.1f s" : ms >= 1000 ? "%.0f ms" : "%.2f ms", ms >= 100000 ? ms / 1000 : ms);
+	if (ms >= 100000)
+		snprintf(out, len, "%.1f s", ms / 1000);
+	else
+		snprintf(out, len, ms >= 1000 ? "%.0f ms" : "%.2f ms", ms);
 }
 
 static void bar_text(const struct block *b, const struct span *s, char *out)
@@ -168,6 +174,7 @@ static void print_line(struct block *b, const struct span *s, const char *indent
 	char name[512], bar[4 * 64 + 1], ms[32], status[64];
 	int width = b->name_width - columns_of(indent);
 	bool failed = s->status == SPAN_ERROR;
+	const char *weight = indent[0] ? "" : BOLD;
 
 	if (width < 8)
 		width = 8;
@@ -177,10 +184,10 @@ static void print_line(struct block *b, const struct span *s, const char *indent
 	duration_text(s->end_ns - s->start_ns, ms, sizeof(ms));
 	status_text(s, status, sizeof(status) - 8);
 	fit_text(t, status, 9);
-	fprintf(t->cfg.out, "%s%s%s%s%s%*s %s%s%s %10s  %s%s%s\n", color(t, DIM), indent, color(t, RESET),
-		color(t, failed ? RED : indent[0] ? "" : BOLD), name, width - columns_of(name), "",
-		color(t, RESET), color(t, failed ? RED : CYAN), bar, ms, color(t, failed ? RED : ""), status,
-		color(t, RESET));
+	fprintf(t->cfg.out, "%s%s%s%s%s%*s %s%s%s %10s  %s%s%s\n", color(t, DIM), indent,
+		color(t, RESET), color(t, failed ? RED : weight), name, width - columns_of(name),
+		"", color(t, RESET), color(t, failed ? RED : CYAN), bar, ms,
+		color(t, failed ? RED : ""), status, color(t, RESET));
 	b->printed++;
 }
 
@@ -190,6 +197,21 @@ static int by_start(const void *a, const void *b, void *ctx)
 	uint64_t x = t->spans[*(const int *)a]->start_ns, y = t->spans[*(const int *)b]->start_ns;
 
 	return x < y ? -1 : x > y;
+}
+
+/* What stands before a child's name, and what before the lines of its own children. */
+static const char *branch_of(const struct tree *t, bool last)
+{
+	if (t->utf8)
+		return last ? "└ " : "├ ";
+	return last ? "`-" : "|-";
+}
+
+static const char *stem_of(const struct tree *t, bool last)
+{
+	if (last)
+		return "  ";
+	return t->utf8 ? "│ " : "| ";
 }
 
 static void print_span(struct block *b, int at, const char *indent, const char *below, int depth)
@@ -209,9 +231,9 @@ static void print_span(struct block *b, int at, const char *indent, const char *
 		bool deep = depth >= DEPTH_MAX;
 
 		snprintf(next_indent, sizeof(next_indent), "%s%s", below,
-			 deep ? "" : b->t->utf8 ? (last ? "└ " : "├ ") : (last ? "`-" : "|-"));
+			 deep ? "" : branch_of(b->t, last));
 		snprintf(next_below, sizeof(next_below), "%s%s", below,
-			 deep ? "" : last ? "  " : b->t->utf8 ? "│ " : "| ");
+			 deep ? "" : stem_of(b->t, last));
 		print_span(b, children[i], next_indent, next_below, depth + 1);
 	}
 	free(children);
@@ -257,8 +279,8 @@ static void print_trace(struct tree *t, const struct trace *trace)
 		if (b.parent[i] < 0)
 			print_span(&b, (int)i, "", "", 0);
 	if (b.printed < trace->n)
-		fprintf(t->cfg.out, "%s  ... %u more spans of this trace%s\n", color(t, DIM), trace->n - b.printed,
-			color(t, RESET));
+		fprintf(t->cfg.out, "%s  ... %u more spans of this trace%s\n", color(t, DIM),
+			trace->n - b.printed, color(t, RESET));
 	t->budget -= (trace->n < TRACE_LINES_MAX ? trace->n : TRACE_LINES_MAX) + 1;
 	free(b.parent);
 }
@@ -297,9 +319,10 @@ static void notice(struct tree *t, uint64_t now, bool last)
 {
 	if (!t->hidden_traces || (!last && now - t->last_notice < SECOND_NS))
 		return;
-	fprintf(t->cfg.out, "\n%s... %llu more traces (%llu spans) not shown: the failed and the slowest come first%s\n",
-		color(t, DIM), (unsigned long long)t->hidden_traces, (unsigned long long)t->hidden_spans,
-		color(t, RESET));
+	fprintf(t->cfg.out,
+		"\n%s... %llu more traces (%llu spans) not shown: the failed and the slowest come first%s\n",
+		color(t, DIM), (unsigned long long)t->hidden_traces,
+		(unsigned long long)t->hidden_spans, color(t, RESET));
 	t->last_single = false;
 	t->hidden_traces = t->hidden_spans = 0;
 	t->last_notice = now;
@@ -379,7 +402,11 @@ static int tree_close(struct view *v)
 	return err;
 }
 
-static const struct view_ops tree_ops = { .trace = tree_trace, .tick = tree_tick, .close = tree_close };
+static const struct view_ops tree_ops = {
+	.trace = tree_trace,
+	.tick = tree_tick,
+	.close = tree_close,
+};
 
 struct view *view__tree(const struct view_config *cfg)
 {
