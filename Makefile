@@ -38,7 +38,7 @@ endif
 CFLAGS ?= -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2
 INCLUDES = -I. -I$(BUILD) $(EXPORTER_CFLAGS)
 WEFT_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) $(SAN_FLAGS) $(INCLUDES)
-LDLIBS = -lbpf -lelf -lpcap $(EXPORTER_LIBS) -lpthread
+LDLIBS = -lbpf -lelf -lpcap -lnghttp2 $(EXPORTER_LIBS) -lpthread
 
 -include bpf/build.mk
 -include exporter/build.mk
@@ -156,6 +156,7 @@ format-check:
 LINT := $(SRCS) $(wildcard user/main.c)
 lint: $(LINT:%=$(BUILD)/lint/%.ok)
 	cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 \
+		-D'LIBBPF_OPTS(type, name, ...)=struct type name = { 0 }' \
 		--suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches -I. $(LINT)
 
 $(BUILD)/lint/%.ok: % .clang-tidy | $(GEN_HDRS)

@@ -29,7 +29,9 @@ struct feed *feed__new(void)
 	f->now = START;
 	f->processes = processes__new();
 
-	struct tracer_config cfg = { .processes = f->processes, .books = &f->books, .sinks = { { collect, f } } };
+	struct tracer_config cfg = { .processes = f->processes,
+				     .books = &f->books,
+				     .sinks = { { collect, f } } };
 
 	f->tracer = tracer__new(&cfg);
 	struct exchange_sink xs = tracer__exchange_sink(f->tracer);
@@ -55,7 +57,8 @@ void feed__free(struct feed *f)
 	if (f->all)
 		feed__finish(f);
 	cr_expect(balance__exact(&f->books), "the books add up");
-	cr_expect(f->books.pending == 0, "%lu events are still pending", (unsigned long)f->books.pending);
+	cr_expect(f->books.pending == 0, "%lu events are still pending",
+		  (unsigned long)f->books.pending);
 	cr_expect(f->books.spans == f->n_spans, "every span made was released");
 	for (unsigned i = 0; i < f->n_traces; i++)
 		trace__unref(f->traces[i]);
@@ -65,14 +68,21 @@ void feed__free(struct feed *f)
 	free(f);
 }
 
-static void deliver(struct feed *f, struct weft_event *ev, uint8_t kind, uint32_t size, unsigned id, uint32_t pid,
-		 uint32_t tid)
+static void deliver(struct feed *f, struct weft_event *ev, uint8_t kind, uint32_t size, unsigned id,
+		    uint32_t pid, uint32_t tid)
 {
 	*ev = (struct weft_event){
-		.size = (size + 7) & ~7u, .kind = kind, .flags = ev->flags, .ts = f->now, .pid = pid, .tid = tid,
+		.size = (size + 7) & ~7u,
+		.kind = kind,
+		.flags = ev->flags,
+		.ts = f->now,
+		.pid = pid,
+		.tid = tid,
 		.conn = id + 1000,
 	};
 	balance__receive(&f->books, kind != WEFT_EV_DATA);
+	if (kind == WEFT_EV_DATA)
+		tracer__awake(f->tracer, ev, f->sleeps[tid % 256]);
 	conns__event(f->all, ev);
 	f->now += MS;
 	conns__tick(f->all, f->now);
@@ -81,33 +91,46 @@ static void deliver(struct feed *f, struct weft_event *ev, uint8_t kind, uint32_
 
 void feed__process(struct feed *f, uint32_t pid, const char *service)
 {
+	feed__runtime(f, pid, service, "native");
+}
+
+void feed__runtime(struct feed *f, uint32_t pid, const char *service, const char *runtime)
+{
 	struct {
 		struct record_process r;
-		char text[64];
+		char text[128];
 	} p = { 0 };
-	size_t key = sizeof("service.name");
+	const char *const words[] = { "service.name", service, "process.runtime.name", runtime };
 
 	p.r.h = (struct weft_event){ .size = sizeof(p), .kind = RECORD_PROCESS, .pid = pid };
-	p.r.n = 1;
-	p.r.len = (uint32_t)(key + strlen(service) + 1);
-	memcpy(p.r.text, "service.name", key);
-	strcpy(p.r.text + key, service);
+	p.r.n = 2;
+	for (size_t i = 0; i < 4; i++) {
+		cr_assert(p.r.len + strlen(words[i]) < sizeof(p.text));
+		strcpy(p.r.text + p.r.len, words[i]);
+		p.r.len += (uint32_t)strlen(words[i]) + 1;
+	}
 	processes__described(f->processes, &p.r);
 }
 
-static void open_conn(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint16_t local, uint16_t remote,
-		      enum weft_role role)
+static void open_conn(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint16_t local,
+		      uint16_t remote, enum weft_role role)
 {
 	struct weft_open o = {
-		.local = { .port = local, .family = AF_INET }, .remote = { .port = remote, .family = AF_INET },
-		.sock = id + 1, .netns = 1, .role = (uint8_t)role, .start_ts = role == WEFT_ROLE_CLIENT ? f->now : 0,
+		.local = { .port = local, .family = AF_INET },
+		.remote = { .port = remote, .family = AF_INET },
+		.sock = id + 1,
+		.netns = 1,
+		.role = (uint8_t)role,
+		.start_ts = role == WEFT_ROLE_CLIENT ? f->now : 0,
 	};
 	uint32_t ip = htonl(INADDR_LOOPBACK);
 
 	memcpy(o.local.ip, &ip, 4);
 	memcpy(o.remote.ip, &ip, 4);
 	o.h.flags = WEFT_F_POS | (role == WEFT_ROLE_UNKNOWN ? WEFT_F_PREOPEN : 0);
-	/* One position per direction of the pair, close to the wrap so that every test passes it. */
+	/*
+	 * One position per direction of the pair, close to the wrap so that every test passes it.
+	 */
 	uint32_t base = 0xffffff00u + (uint32_t)(local < remote ? local : remote) % 16;
 	bool client = role == WEFT_ROLE_CLIENT || (role == WEFT_ROLE_UNKNOWN && local > remote);
 
@@ -117,10 +140,16 @@ static void open_conn(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, u
 	deliver(f, &o.h, WEFT_EV_OPEN, sizeof(o), id, pid, tid);
 }
 
-void feed__connect(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint16_t port, uint16_t server_port)
+void feed__connect(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint16_t port,
+		   uint16_t server_port)
 {
 	struct weft_connect c = {
-		.h = { .size = sizeof(c), .kind = WEFT_EV_CONNECT, .ts = f->now, .pid = pid, .tid = tid }, .sock = id + 1,
+		.h = { .size = sizeof(c),
+		       .kind = WEFT_EV_CONNECT,
+		       .ts = f->now,
+		       .pid = pid,
+		       .tid = tid },
+		.sock = id + 1,
 	};
 
 	balance__receive(&f->books, true);
@@ -128,9 +157,27 @@ void feed__connect(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint
 	open_conn(f, id, pid, tid, port, server_port, WEFT_ROLE_CLIENT);
 }
 
-void feed__accept(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint16_t port, uint16_t server_port)
+void feed__accept(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint16_t port,
+		  uint16_t server_port)
 {
 	open_conn(f, id, pid, tid, server_port, port, WEFT_ROLE_SERVER);
+}
+
+void feed__unix(struct feed *f, unsigned id, uint32_t pid, enum weft_role role, uint64_t sock,
+		uint64_t peer_sock)
+{
+	struct weft_open o = {
+		.local = { .family = AF_UNIX },
+		.remote = { .family = AF_UNIX },
+		.sock = sock,
+		.peer_sock = peer_sock,
+		.netns = 1,
+		.role = (uint8_t)role,
+	};
+
+	o.h.flags = WEFT_F_POS;
+	f->conns[id] = (struct feed_conn){ 0 };
+	deliver(f, &o.h, WEFT_EV_OPEN, sizeof(o), id, pid, pid);
 }
 
 void feed__preopen(struct feed *f, unsigned id, uint32_t pid, uint16_t local, uint16_t remote)
@@ -138,22 +185,34 @@ void feed__preopen(struct feed *f, unsigned id, uint32_t pid, uint16_t local, ui
 	open_conn(f, id, pid, pid, local, remote, WEFT_ROLE_UNKNOWN);
 }
 
-void feed__cut(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum weft_dir dir, const char *head,
-	       const char *tail, uint32_t len)
+static void call(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum weft_dir dir,
+		 struct slice head, struct slice tail, uint32_t len)
 {
-	size_t n_head = strlen(head), n_tail = strlen(tail);
-	struct weft_data *d = calloc(1, sizeof(*d) + n_head + n_tail + 8);
+	struct weft_data *d = calloc(1, sizeof(*d) + head.n + tail.n + 8);
 
+	cr_assert(d);
 	d->off = f->conns[id].pos[dir];
 	d->len = len;
-	d->head = (uint16_t)n_head;
-	d->tail = (uint16_t)n_tail;
+	d->head = (uint16_t)head.n;
+	d->tail = (uint16_t)tail.n;
 	d->dir = dir;
-	memcpy(d->bytes, head, n_head);
-	memcpy(d->bytes + n_head, tail, n_tail);
+	memcpy(d->bytes, head.p, head.n);
+	memcpy(d->bytes + head.n, tail.p, tail.n);
 	f->conns[id].pos[dir] += len;
-	deliver(f, &d->h, WEFT_EV_DATA, (uint32_t)(sizeof(*d) + n_head + n_tail), id, pid, tid);
+	deliver(f, &d->h, WEFT_EV_DATA, (uint32_t)(sizeof(*d) + head.n + tail.n), id, pid, tid);
 	free(d);
+}
+
+void feed__cut(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum weft_dir dir,
+	       const char *head, const char *tail, uint32_t len)
+{
+	call(f, id, pid, tid, dir, slice__cstr(head), slice__cstr(tail), len);
+}
+
+void feed__bytes(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum weft_dir dir,
+		 const void *bytes, uint32_t head, uint32_t len)
+{
+	call(f, id, pid, tid, dir, slice__from(bytes, head), SLICE(""), len);
 }
 
 void feed__write(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, const char *bytes)
@@ -168,7 +227,12 @@ void feed__read(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, const c
 
 void feed__lose(struct feed *f, unsigned id, enum weft_dir dir, const char *bytes)
 {
-	f->conns[id].pos[dir] += (uint32_t)strlen(bytes);
+	feed__skip(f, id, dir, (uint32_t)strlen(bytes));
+}
+
+void feed__skip(struct feed *f, unsigned id, enum weft_dir dir, uint32_t len)
+{
+	f->conns[id].pos[dir] += len;
 	f->now += MS;
 }
 
@@ -201,7 +265,8 @@ struct span *feed__span(struct feed *f, enum span_kind kind, const char *key, co
 	for (unsigned i = 0; i < f->n_spans; i++) {
 		const struct attr *a = span__attr(f->spans[i], key);
 
-		if (f->spans[i]->kind != kind || !a || a->type != ATTR_STR || !slice__eq(a->s, slice__cstr(value)))
+		if (f->spans[i]->kind != kind || !a || a->type != ATTR_STR ||
+		    !slice__eq(a->s, slice__cstr(value)))
 			continue;
 		found = f->spans[i];
 		n++;
@@ -221,6 +286,12 @@ bool feed__is_child(const struct span *child, const struct span *parent, const c
 {
 	const struct attr *a = span__attr(child, "weft.parent.source");
 
-	return !memcmp(child->parent_id, parent->span_id, 8) && !memcmp(child->trace_id, parent->trace_id, 16) &&
+	return !memcmp(child->parent_id, parent->span_id, 8) &&
+	       !memcmp(child->trace_id, parent->trace_id, 16) &&
 	       child->start_ns >= parent->start_ns && a && slice__eq(a->s, slice__cstr(source));
+}
+
+void feed__sleep(struct feed *f, uint32_t tid)
+{
+	f->sleeps[tid % 256]++;
 }

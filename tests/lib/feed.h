@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Made-up events through the real pipeline (conn, proto, span, trace), for tests of causality and of the books: says who
- * read and wrote what on which thread, and gets the spans back.
+ * Made-up events through the real pipeline (conn, proto, span, trace), for tests of causality and
+ * of the books: says who read and wrote what on which thread, and gets the spans back.
  *
- * Every call moves time on by one millisecond. Positions follow by themselves; the two ends of a pair have the same ones.
+ * Every call moves time on by one millisecond. Positions follow by themselves; the two ends of a
+ * pair have the same ones.
  */
 #ifndef WEFT_TEST_FEED_H
 #define WEFT_TEST_FEED_H
@@ -16,7 +17,7 @@
 #include "../../user/span/span.h"
 
 #define FEED_CONNS 256
-#define FEED_SPANS 4096
+#define FEED_SPANS 8192
 
 struct feed_conn {
 	uint32_t pos[2]; /* by enum weft_dir */
@@ -29,6 +30,7 @@ struct feed {
 	struct trace *traces[FEED_SPANS];
 	unsigned n_traces, n_spans;
 	struct span *spans[FEED_SPANS];
+	uint16_t sleeps[256]; /* by thread modulo 256 */
 	/* private */
 	struct processes *processes;
 	struct tracer *tracer;
@@ -43,25 +45,47 @@ void feed__free(struct feed *f);
 void feed__finish(struct feed *f);
 
 void feed__process(struct feed *f, uint32_t pid, const char *service);
-/* A connection from 127.0.0.1:`port` to 127.0.0.1:`server_port`, as its client end or its server end. `id` < FEED_CONNS. */
-void feed__connect(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint16_t port, uint16_t server_port);
-void feed__accept(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint16_t port, uint16_t server_port);
+/* The same, with its process.runtime.name. */
+void feed__runtime(struct feed *f, uint32_t pid, const char *service, const char *runtime);
+/*
+ * A connection from 127.0.0.1:`port` to 127.0.0.1:`server_port`, as its client end or its server
+ * end. `id` < FEED_CONNS.
+ */
+void feed__connect(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint16_t port,
+		   uint16_t server_port);
+void feed__accept(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint16_t port,
+		  uint16_t server_port);
 /* One that was open before; its role is not known. */
 void feed__preopen(struct feed *f, unsigned id, uint32_t pid, uint16_t local, uint16_t remote);
+/*
+ * One end of a Unix connection, just made: the kernel's addresses of this socket and of the other
+ * one, which later connections may have again.
+ */
+void feed__unix(struct feed *f, unsigned id, uint32_t pid, enum weft_role role, uint64_t sock,
+		uint64_t peer_sock);
 
 void feed__write(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, const char *bytes);
 void feed__read(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, const char *bytes);
 /* A call of `len` bytes of which only those of `head` and `tail` were copied. */
-void feed__cut(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum weft_dir dir, const char *head,
-	       const char *tail, uint32_t len);
+void feed__cut(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum weft_dir dir,
+	       const char *head, const char *tail, uint32_t len);
+/* A call of `len` bytes, zeros among them, of which the first `head` were copied. */
+void feed__bytes(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum weft_dir dir,
+		 const void *bytes, uint32_t head, uint32_t len);
 /* Bytes that passed without an event: the ring was full. */
 void feed__lose(struct feed *f, unsigned id, enum weft_dir dir, const char *bytes);
+void feed__skip(struct feed *f, unsigned id, enum weft_dir dir, uint32_t len);
 void feed__eof(struct feed *f, unsigned id, uint32_t pid, uint32_t tid);
 void feed__close(struct feed *f, unsigned id);
+/* The thread goes to sleep before what it does next (any of at most 256 threads). */
+void feed__sleep(struct feed *f, uint32_t tid);
 /* Time passes without events. */
 void feed__wait(struct feed *f, unsigned ms);
 
-/* The only span for which `key` is `value`; NULL (and a failed assertion) if there is none or more than one. */
+/*
+ * The only span for which `key` is `value`; NULL (and a failed assertion) if there is none or more
+ * than one.
+ */
 struct span *feed__span(struct feed *f, enum span_kind kind, const char *key, const char *value);
 /* Is `parent` the parent of `child`, by this evidence? */
 bool feed__is_child(const struct span *child, const struct span *parent, const char *source);

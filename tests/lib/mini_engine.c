@@ -25,6 +25,7 @@ struct xchg {
 	bool batchable; /* all in one call */
 	size_t call;
 	bool closed;   /* described */
+	bool begun;    /* keyed: a part of its response was seen */
 	bool doubtful; /* outstanding when bytes of the responder were lost */
 	unsigned flags;
 	char *line; /* pseudo entries (leave, bad) have it from the start */
@@ -37,6 +38,7 @@ struct half {
 	bool buf_fresh; /* buf[0] began a turn */
 	bool call_end;
 	bool resync, wait_turn, ended;
+	bool lost;     /* resync because bytes were lost, and not found again */
 	bool rest;     /* message.fills_turn: what comes of this turn belongs to `now`, unseen */
 	uint64_t skip; /* bytes to pass before `skip_what` takes effect */
 	enum message_state skip_what;
@@ -300,6 +302,23 @@ static void slot__head(struct mini *e, enum proto_dir dir, struct slot *s, bool 
 	}
 }
 
+/* A part of a keyed answer: what ends without its end is then cut, not without a response. */
+static void mark_begun(struct mini *e, const struct slot *s)
+{
+	for (struct xchg *x = e->first; x; x = x->next)
+		if (!x->closed && x->req[0]->m->key == s->m->key)
+			x->begun = true;
+}
+
+static void answered(struct mini *e, struct slot *s)
+{
+	if (s->m->lost)
+		s->x->flags |= EXCHANGE_LOST_BYTES;
+	if (s->m->end_unseen)
+		s->x->flags |= EXCHANGE_CUT | EXCHANGE_LOST_BYTES;
+	xchg__maybe_close(e, s->x);
+}
+
 /* What a parse() call made of the message under way takes effect. */
 static void apply(struct mini *e, enum proto_dir dir, enum message_state what, size_t end_call)
 {
@@ -308,7 +327,20 @@ static void apply(struct mini *e, enum proto_dir dir, enum message_state what, s
 
 	if (what == MESSAGE_PARTIAL || !s)
 		return;
-	if (what == MESSAGE_IGNORE) {
+	if (what == MESSAGE_ANSWER && dir != PROTO_REQ)
+		breach(e, "MESSAGE_ANSWER of the responder");
+	if ((what == MESSAGE_PART || what == MESSAGE_ANSWER) && (!e->p->keyed || s->headed))
+		breach(e, "a part, or a request's answer, where none can be");
+	if (what == MESSAGE_PART && dir == PROTO_RESP)
+		mark_begun(e, s);
+	if (what == MESSAGE_ANSWER) {
+		h->now = NULL;
+		s->done = s->headed = true;
+		if (response__pair(e, s))
+			answered(e, s);
+		return;
+	}
+	if (what == MESSAGE_IGNORE || what == MESSAGE_PART) {
 		if (s->headed)
 			breach(e, "MESSAGE_IGNORE after MESSAGE_HEAD");
 		h->now = NULL;
@@ -320,14 +352,16 @@ static void apply(struct mini *e, enum proto_dir dir, enum message_state what, s
 		return;
 	s->done = true;
 	h->now = NULL;
-	if (s->x)
+	if (s->x && dir == PROTO_RESP)
+		answered(e, s);
+	else if (s->x)
 		xchg__maybe_close(e, s->x);
 }
 
 /* The exchange ends without its response's end. */
 static void xchg__finish(struct mini *e, struct xchg *x, unsigned flags)
 {
-	bool begun = false;
+	bool begun = x->begun;
 
 	for (size_t i = 0; i < x->n; i++)
 		begun |= x->resp[i] != NULL;
@@ -336,6 +370,8 @@ static void xchg__finish(struct mini *e, struct xchg *x, unsigned flags)
 
 static void finish_outstanding(struct mini *e, unsigned flags)
 {
+	if (e->p->keyed && e->half[PROTO_RESP].lost)
+		flags |= EXCHANGE_LOST_BYTES;
 	for (struct xchg *x = e->first; x; x = x->next)
 		if (!x->closed)
 			xchg__finish(e, x, flags);
@@ -379,7 +415,7 @@ static void lose(struct mini *e, enum proto_dir dir)
 	if (h->now && h->now->m->fills_turn && !h->resync)
 		h->rest = true;
 	else
-		h->resync = true;
+		h->resync = h->lost = true;
 	if (dir == PROTO_REQ && h->rest)
 		return;
 	if (dir == PROTO_REQ) {
@@ -442,7 +478,7 @@ static void try_resync(struct mini *e, enum proto_dir dir, bool gap_follows)
 		return;
 	}
 	at_call = half__call_at(h, (size_t)r);
-	h->resync = false;
+	h->resync = h->lost = false;
 	settle(e, dir, h->now->m->resumed);
 	half__drop(h, (size_t)r);
 	if (h->now)
@@ -481,7 +517,7 @@ static bool step(struct mini *e, enum proto_dir dir, bool gap_follows)
 	in.data = shown;
 	r = e->p->parse(e->state, dir, &in, h->now->m, &what);
 	mini_shelf__hide(&e->shelf, shown, in.len);
-	if (r == PARSE_LEAVE) {
+	if (r == PARSE_LEAVE || r == PARSE_SWITCH) {
 		e->left = true;
 		note(e, "leave");
 		return false;
@@ -525,7 +561,7 @@ static void work(struct mini *e, enum proto_dir dir, bool gap_follows)
 		if (!step(e, dir, gap_follows))
 			return;
 		idle = h->len == before ? idle + 1 : 0;
-		if (idle > 16) {
+		if (idle > 2048) {
 			breach(e, "parse() goes on and on without consuming");
 			e->left = true;
 		}

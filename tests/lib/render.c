@@ -87,6 +87,18 @@ static void put_db(FILE *o, const struct facts_db *d)
 	put(o, "message", d->error_message);
 }
 
+static void put_rpc(FILE *o, const struct facts_rpc *r)
+{
+	fprintf(o, "rpc %s", r->system ? r->system : "?");
+	put(o, "method", r->method);
+	put(o, "host", r->host);
+	put_number(o, "status", r->status);
+	put(o, "message", r->message);
+	put_number(o, "timeout", r->timeout_ns);
+	if (r->cancelled)
+		fputs(" cancelled", o);
+}
+
 static void put_flags(FILE *o, unsigned flags)
 {
 	static const char *const names[] = { "no-request", "no-response", "cut",
@@ -117,6 +129,8 @@ char *render__exchange(bool span, const struct facts *f, unsigned exchange_flags
 		put_http(o, &f->http);
 	else if (f->area == FACTS_DB)
 		put_db(o, &f->db);
+	else if (f->area == FACTS_RPC)
+		put_rpc(o, &f->rpc);
 	else
 		fputs("nothing", o);
 	put(o, "traceparent", f->context.traceparent);

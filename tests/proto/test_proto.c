@@ -36,6 +36,11 @@ Test(proto, http)
 	run("http");
 }
 
+Test(proto, http2)
+{
+	run("http2");
+}
+
 Test(proto, postgres)
 {
 	run("postgres");

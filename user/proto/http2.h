@@ -7,6 +7,7 @@
  *   http2_frame.c    what a frame header may look like; recognising HTTP/2; finding frames again
  *   http2_hpack.c    header tables, and what is known of them
  *   http2_fields.c   what the fields of a header block say
+ *   http2_exchange.c what the exchange on a stream was, in facts
  *   http2_stream.c   the streams that are open
  */
 #ifndef WEFT_HTTP2_H
@@ -76,14 +77,19 @@ struct hpack {
 
 enum hpack_result {
 	HPACK_OK,
-	HPACK_AGAIN, /* an entry is missing that there should be: read the block once more, from its beginning */
-	HPACK_BAD,   /* no header block, or not one that can be read; the fields so far don't count */
+	/* an entry is missing that there should be: read the block once more, from its beginning */
+	HPACK_AGAIN,
+	/* no header block, or not one that can be read; the fields so far don't count */
+	HPACK_BAD,
 };
 
 /* A field; an empty name: not known. Valid during the call. */
 typedef void (*hpack_field_fn)(void *ctx, struct slice name, struct slice value);
 
-/* Read a block of n bytes; not `whole`: its end is missing, and with it what the table looks like from here on. */
+/*
+ * Read a block of n bytes; not `whole`: its end is missing, and with it what the table looks like
+ * from here on.
+ */
 enum hpack_result hpack__read(struct hpack *h, const uint8_t *p, size_t n, bool whole,
 			      hpack_field_fn fn, void *ctx);
 /* Blocks may have passed unseen. */
@@ -117,25 +123,34 @@ struct http2_message {
 	int64_t timeout_ns; /* grpc-timeout; -1 none */
 	/* any block */
 	enum http2_kind kind;
-	bool unknown;       /* it has fields that are not known */
-	bool request;       /* it has a request's pseudo fields */
-	int status;         /* -1 none */
-	int grpc_status;    /* -1 none */
+	bool unknown;              /* it has fields that are not known */
+	bool request;              /* it has a request's pseudo fields */
+	int status;                /* -1 none */
+	int grpc_status;           /* -1 none */
 	struct slice grpc_message; /* as sent */
-	/* a response: what the stream was */
+	/* a response, when its stream has ended: what the stream was */
+	bool ended;
 	enum http2_end end;
-	uint32_t code;      /* of the reset */
+	uint32_t code;                       /* of the reset */
 	int64_t request_body, response_body; /* -1 unknown */
 };
 
 /* Empty m, and read a header block into it. False: it can't be read. */
 bool http2__read_block(struct hpack *h, struct message *m, const uint8_t *p, size_t n, bool whole);
 
+/* ---- exchanges (http2_exchange.c) ---- */
+
+/* struct protocol's. */
+bool http2__describe(const void *state, struct message *const *reqs, struct message *const *resps,
+		     size_t n, unsigned flags, struct arena *scratch, struct facts *out);
+
 /* ---- streams (http2_stream.c) ---- */
 
 #define STREAMS_MAX 1024
-/* A stream whose end may have passed unseen is given up when so many others were opened after that. */
-#define DOUBT_MAX 128
+/*
+ * A stream whose end may have passed unseen is given up when so many others were opened after that.
+ */
+#define DOUBT_MAX 256
 
 /* A stream that a request opened and that has not ended. */
 struct http2_stream {
@@ -143,16 +158,17 @@ struct http2_stream {
 	uint32_t id;
 	enum http2_kind kind;
 	int status, grpc_status;
-	bool unknown;       /* fields of the response are not known */
-	bool answered;      /* something of the response was seen */
-	bool lost;          /* bytes of the response may have been lost */
-	uint64_t doubt;     /* its end may have passed unseen: http2.opened at that time; 0: no */
+	bool unknown;   /* fields of the response are not known */
+	bool answered;  /* something of the response was seen */
+	bool lost;      /* bytes of the response may have been lost */
+	uint64_t doubt; /* its end may have passed unseen: http2.opened at that time; 0: no */
 	int64_t request_body, response_body;
 };
 
 struct http2_side {
 	struct hpack hpack;
 	bool preface;       /* REQ: the preface may still come */
+	bool unsynced;      /* joined in the middle: no frame was found yet */
 	bool in_block;      /* a header block that was not whole goes on in CONTINUATION frames */
 	uint32_t frame_max; /* the largest payload that the other end allows */
 	uint32_t ended;     /* stream that ends when the frame that passes now has passed; 0 none */
@@ -163,8 +179,8 @@ struct http2 {
 	bool mid;           /* the connection's beginning was not seen */
 	struct table by_id; /* struct http2_stream */
 	struct list open;
-	uint32_t last_id;   /* the last stream that the requester opened */
-	uint64_t opened;    /* streams so far */
+	uint32_t last_id; /* the last stream that the requester opened */
+	uint64_t opened;  /* streams so far */
 };
 
 struct http2_stream *stream__get(const struct http2 *st, uint32_t id);

@@ -37,7 +37,7 @@ static int64_t timeout(struct slice s)
 		int64_t ns;
 	} units[] = {
 		{ 'H', 3600000000000 }, { 'M', 60000000000 }, { 'S', 1000000000 },
-		{ 'm', 1000000 },	{ 'u', 1000 },	      { 'n', 1 },
+		{ 'm', 1000000 },       { 'u', 1000 },        { 'n', 1 },
 	};
 	int64_t n = s.n ? number(slice__from(s.p, s.n - 1), 8) : -1;
 
@@ -52,7 +52,7 @@ static enum http2_kind kind_of(struct slice type)
 {
 	static const struct slice grpc = { "application/grpc", 16 }, web = { "-web", 4 };
 
-	if (type.n < grpc.n || strncasecmp(type.p, grpc.p, grpc.n))
+	if (type.n < grpc.n || strncasecmp(type.p, grpc.p, grpc.n) != 0)
 		return KIND_HTTP;
 	struct slice rest = slice__from(type.p + grpc.n, type.n - grpc.n);
 
@@ -159,11 +159,16 @@ static void clear(struct message *m)
 	arena__reset(&m->keep);
 	m->truncated = false;
 	*h = (struct http2_message){
-		.timeout_ns = -1, .status = -1, .grpc_status = -1, .request_body = -1, .response_body = -1,
+		.timeout_ns = -1,
+		.status = -1,
+		.grpc_status = -1,
+		.request_body = -1,
+		.response_body = -1,
 	};
 }
 
-bool http2__read_block(struct hpack *hpack, struct message *m, const uint8_t *p, size_t n, bool whole)
+bool http2__read_block(struct hpack *hpack, struct message *m, const uint8_t *p, size_t n,
+		       bool whole)
 {
 	struct http2_message *h = m->data;
 	struct reader r = { m, h };

@@ -2,18 +2,20 @@
 /*
  * Header tables (RFC 7541), on nghttp2's inflater.
  *
- * A table whose beginning was not seen (the connection was joined in its middle, or bytes were lost) holds entries that nobody
- * knows. Entries are named by how many were added after them, so those added since are certain again. The inflater is
- * therefore begun with a table full of placeholders, entries with an empty name: whatever refers to an older entry comes out as one,
- * and an entry made with the name of an older one has an empty name itself. An entry costs 32 bytes at least, and a
- * placeholder costs just that, so there are never fewer of them than real entries; and because they are smaller than the real ones,
- * what was added since never leaves this table before it leaves the real one. A value is right or it is not there.
+ * A table whose beginning was not seen (the connection was joined in its middle, or bytes were
+ * lost) holds entries that nobody knows. Entries are named by how many were added after them, so
+ * those added since are certain again. The inflater is therefore begun with a table full of
+ * placeholders, entries with an empty name: whatever refers to an older entry comes out as one, and
+ * an entry made with the name of an older one has an empty name itself. An entry costs 32 bytes at
+ * least, and a placeholder costs just that, so there are never fewer of them than real entries; and
+ * because they are smaller than the real ones, what was added since never leaves this table before
+ * it leaves the real one. A value is right or it is not there.
  */
 #include "http2.h"
 
-#define TABLE_USUAL 4096         /* a table's size where nothing else was agreed on */
-#define TABLE_WIDE (64 * 1024)   /* the largest that is followed */
-#define ENTRY_MIN 32             /* what an entry without name and value costs */
+#define TABLE_USUAL 4096       /* a table's size where nothing else was agreed on */
+#define TABLE_WIDE (64 * 1024) /* the largest that is followed */
+#define ENTRY_MIN 32           /* what an entry without name and value costs */
 
 /* A table size update (RFC 7541, 6.3) to TABLE_WIDE. */
 static const uint8_t widen[] = { 0x3f, 0xe1, 0xff, 0x03 };
@@ -28,7 +30,8 @@ static void none(void *ctx, struct slice name, struct slice value)
 }
 
 /* Returns 0, or nghttp2's error. */
-static int inflate(nghttp2_hd_inflater *in, const uint8_t *p, size_t n, bool last, hpack_field_fn fn, void *ctx)
+static int inflate(nghttp2_hd_inflater *in, const uint8_t *p, size_t n, bool last,
+		   hpack_field_fn fn, void *ctx)
 {
 	for (;;) {
 		nghttp2_nv nv;
@@ -40,7 +43,8 @@ static int inflate(nghttp2_hd_inflater *in, const uint8_t *p, size_t n, bool las
 		p += took;
 		n -= (size_t)took;
 		if (flags & NGHTTP2_HD_INFLATE_EMIT) {
-			fn(ctx, slice__from(nv.name, nv.namelen), slice__from(nv.value, nv.valuelen));
+			fn(ctx, slice__from(nv.name, nv.namelen),
+			   slice__from(nv.value, nv.valuelen));
 			continue;
 		}
 		if (flags & NGHTTP2_HD_INFLATE_FINAL)
@@ -69,7 +73,8 @@ static bool ready(struct hpack *h)
 	if (nghttp2_hd_inflate_new(&h->inflater))
 		return false;
 	/* Whatever the two ends agreed on, the encoder says what it uses of it. */
-	if (!nghttp2_hd_inflate_change_table_size(h->inflater, TABLE_WIDE) && (!h->blind || fill(h)))
+	if (!nghttp2_hd_inflate_change_table_size(h->inflater, TABLE_WIDE) &&
+	    (!h->blind || fill(h)))
 		return true;
 	hpack__fini(h);
 	return false;
@@ -77,7 +82,8 @@ static bool ready(struct hpack *h)
 
 void hpack__fini(struct hpack *h)
 {
-	nghttp2_hd_inflate_del(h->inflater);
+	if (h->inflater)
+		nghttp2_hd_inflate_del(h->inflater);
 	h->inflater = NULL;
 }
 
@@ -87,7 +93,8 @@ void hpack__forget(struct hpack *h)
 	h->blind = true;
 }
 
-enum hpack_result hpack__read(struct hpack *h, const uint8_t *p, size_t n, bool whole, hpack_field_fn fn, void *ctx)
+enum hpack_result hpack__read(struct hpack *h, const uint8_t *p, size_t n, bool whole,
+			      hpack_field_fn fn, void *ctx)
 {
 	if (!ready(h))
 		return HPACK_BAD;
@@ -134,7 +141,10 @@ static size_t look_string(const uint8_t *p, size_t n)
 	return at && len <= n - at ? at + len : 0;
 }
 
-/* The field at p: its index (0: a new name) and whether that alone is all of it. Returns the bytes it takes, 0: it is none. */
+/*
+ * The field at p: its index (0: a new name) and whether that alone is all of it. Returns the bytes
+ * it takes, 0: it is none.
+ */
 static size_t look_field(const uint8_t *p, size_t n, uint32_t *index)
 {
 	unsigned bits = p[0] & 0x80 ? 7 : p[0] & 0x40 ? 6 : p[0] & 0x20 ? 5 : 4;
@@ -166,8 +176,11 @@ enum hpack_look hpack__look(const uint8_t *p, size_t n)
 		len = look_field(p + at, n - at, &index);
 		if (!len)
 			return HPACK_NONE;
-		/* Static entries 1 to 7 are a request's pseudo fields, 8 to 14 :status (RFC 7541, appendix A). */
-		enum hpack_look now = index >= 1 && index <= 7	  ? HPACK_REQUEST
+		/*
+		 * Static entries 1 to 7 are a request's pseudo fields, 8 to 14 :status (RFC 7541,
+		 * appendix A).
+		 */
+		enum hpack_look now = index >= 1 && index <= 7    ? HPACK_REQUEST
 				      : index >= 8 && index <= 14 ? HPACK_RESPONSE
 								  : HPACK_ANY;
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The streams that are open: bounded, and no stream stays for ever because its end passed unseen. */
+/*
+ * The streams that are open: bounded, and no stream stays for ever because its end passed unseen.
+ */
 #include <stdlib.h>
 
 #include "http2.h"
@@ -42,7 +44,10 @@ struct http2_stream *stream__surplus(const struct http2 *st)
 
 	if (st->by_id.used >= STREAMS_MAX)
 		return oldest;
-	/* The oldest in doubt need not be the first, but one that goes on for so long is seldom before it. */
+	/*
+	 * The oldest in doubt need not be the first, but one that goes on for so long is seldom
+	 * before it.
+	 */
 	LIST_EACH (it, tmp, &st->open) {
 		struct http2_stream *s = LIST_OF(it, struct http2_stream, link);
 

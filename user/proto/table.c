@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "proto.h"
 
-extern const struct protocol protocol_http1, protocol_postgres, protocol_redis;
+extern const struct protocol protocol_http1, protocol_http2, protocol_postgres, protocol_redis;
 
 /* Protocols that are certain after few bytes come first; detection asks them all. */
 const struct protocol *const protocol_table[] = {
-	&protocol_http1,
-	&protocol_postgres,
-	&protocol_redis,
-	NULL,
+	&protocol_http1, &protocol_http2, &protocol_postgres, &protocol_redis, NULL,
 };
 
 static bool in_list(struct slice name, const char *list)

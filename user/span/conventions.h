@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The semantic conventions, one file an area: from facts and a connection to a span's name, kind, status and attributes.
- * Version 1.44.0; the comments name the section where a rule is not obvious.
+ * The semantic conventions, one file an area: from facts and a connection to a span's name, kind,
+ * status and attributes. Version 1.44.0; the comments name the section where a rule is not obvious.
  */
 #ifndef WEFT_CONVENTIONS_H
 #define WEFT_CONVENTIONS_H
@@ -9,36 +9,58 @@
 #include "../proto/facts.h"
 #include "span.h"
 
-/* The two ends as text, ready to be attributes. `server` is the responder's end, `client` the requester's. */
+/*
+ * The two ends as text, ready to be attributes. `server` is the responder's end, `client` the
+ * requester's.
+ */
 struct span_ends {
-	char server_addr[108], client_addr[108]; /* IP text (RFC 5952) or Unix socket path; "" unknown */
-	int server_port, client_port;            /* 0: none (Unix socket) or unknown */
+	/* IP text (RFC 5952) or Unix socket path; "" unknown */
+	char server_addr[108], client_addr[108];
+	int server_port, client_port; /* 0: none (Unix socket) or unknown */
 	bool is_unix;
 };
 
 /* Privacy and detail, set from the command line (cli/opts.h). */
 struct span_options {
-	bool raw_queries;      /* leave literals in query texts: the user asked for it by name */
+	bool raw_queries; /* leave literals in query texts: the user asked for it by name */
 };
 
 /* http.c */
-void span__from_http(struct span *s, const struct facts *f, const struct span_ends *ends, const struct span_options *o);
+void span__from_http(struct span *s, const struct facts *f, const struct span_ends *ends,
+		     const struct span_options *o);
+/* rpc.c */
+void span__from_rpc(struct span *s, const struct facts *f, const struct span_ends *ends,
+		    const struct span_options *o);
 /* db.c */
-void span__from_db(struct span *s, const struct facts *f, const struct span_ends *ends, const struct span_options *o);
+void span__from_db(struct span *s, const struct facts *f, const struct span_ends *ends,
+		   const struct span_options *o);
+
+/*
+ * http.c: "host", "host:port", "[address]:port" as clients write the server they mean. `host`
+ * without brackets; empty: it is none of these. `port` 0: none.
+ */
+void span__read_host(struct slice text, struct slice *host, int *port);
 
 /* sql.c: the lexer. */
 
 /*
- * `sql` with every literal replaced by '?', comments removed, white space folded to one space; IN lists of placeholders
- * collapse to IN (?). Text that already is parameterised ($1, ?, :name, %s) stays. Copy is in `a`, at most `max` bytes.
- * Works on cut text too: a literal that does not end is replaced to the end.
+ * `sql` with every literal replaced by '?', comments removed, white space folded to one space; IN
+ * lists of placeholders collapse to IN (?). Text that already is parameterised ($1, ?, :name, %s)
+ * stays. Copy is in `a`, at most `max` bytes. Works on cut text too: a literal that does not end is
+ * replaced to the end.
  */
 struct slice sql__redact(struct slice sql, struct arena *a, size_t max);
 
-/* db.query.summary: operations and targets in order, at most 255 characters, no literals. Empty if nothing was understood. */
+/*
+ * db.query.summary: operations and targets in order, at most 255 characters, no literals. Empty if
+ * nothing was understood.
+ */
 struct slice sql__summary(struct slice sql, struct arena *a);
 
-/* url.c: redaction of URLs: user info and the values of secret query keys (fact: semantic conventions 1.44, HTTP). */
+/*
+ * url.c: redaction of URLs: user info and the values of secret query keys (fact: semantic
+ * conventions 1.44, HTTP).
+ */
 struct slice url__redact_query(struct slice query, struct arena *a);
 /* An absolute or relative URL whose user info and secret query values are replaced. */
 struct slice url__redact(struct slice url, struct arena *a);

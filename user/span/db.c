@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Database spans by the semantic conventions 1.44 ("Database client spans", stable core). The same attributes stand on the
- * SERVER span of a database that is itself traced; the conventions have no page for that.
+ * Database spans by the semantic conventions 1.44 ("Database client spans", stable core). The same
+ * attributes stand on the SERVER span of a database that is itself traced; the conventions have no
+ * page for that.
  *
- * Literals: a query in SQL is redacted here unless the user asked for raw queries by name. The server's error text is never
- * exported, because it quotes values ("Key (email)=(...) already exists").
+ * Literals: a query in SQL is redacted here unless the user asked for raw queries by name. The
+ * server's error text is never exported, because it quotes values ("Key (email)=(...) already
+ * exists").
  */
 #include <stdio.h>
 #include <string.h>
@@ -38,7 +40,10 @@ static struct slice batch_name(const struct facts_db *db, struct slice what, str
 	return arena__printf(a, "%s " SLICE_FMT, prefix, SLICE_ARG(what));
 }
 
-/* {target} of the span name: collection, else namespace (not for Redis: an index says nothing), else the server. */
+/*
+ * {target} of the span name: collection, else namespace (not for Redis: an index says nothing),
+ * else the server.
+ */
 static struct slice target(const struct facts_db *db, struct slice collection, struct slice ns,
 			   const struct span_ends *ends, struct arena *a)
 {

@@ -20,11 +20,10 @@ static const struct slice known_methods[] = {
 /* A request target, taken apart (RFC 9112, 3.2). */
 struct target {
 	enum { ORIGIN, ABSOLUTE, AUTHORITY, ASTERISK } form;
-	struct slice
-		url; /* ABSOLUTE: all of it, user info included; empty if its host can't be told */
-	struct slice scheme,
-		/* ABSOLUTE; AUTHORITY has only the latter. Authority is without user info */
-		authority;
+	/* ABSOLUTE: all of it, user info included; empty if its host can't be told */
+	struct slice url;
+	/* ABSOLUTE; AUTHORITY has only the latter. Authority is without user info */
+	struct slice scheme, authority;
 	struct slice path, query; /* query: behind '?', without a fragment */
 };
 
@@ -44,22 +43,6 @@ struct end {
 static struct slice from(struct slice s, size_t i)
 {
 	return i < s.n ? slice__from(s.p + i, s.n - i) : SLICE("");
-}
-
-static struct slice upto(struct slice s, char c)
-{
-	const char *p = s.n ? memchr(s.p, c, s.n) : NULL;
-
-	return slice__from(s.p, p ? (size_t)(p - s.p) : s.n);
-}
-
-static struct slice trim(struct slice s)
-{
-	while (s.n && (s.p[0] == ' ' || s.p[0] == '\t'))
-		s = from(s, 1);
-	while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
-		s.n--;
-	return s;
 }
 
 static bool is_alnum(char c)
@@ -87,7 +70,8 @@ static bool is_scheme(struct slice s)
 
 static struct target target__parse(const struct facts_http *h)
 {
-	struct slice rest = upto(h->target, '#'); /* a fragment is not sent; who does has no say */
+	struct slice rest = slice__upto(h->target,
+					'#'); /* a fragment is not sent; who does has no say */
 	struct target t = { .form = ORIGIN };
 
 	if (slice__eq(h->method, SLICE("CONNECT"))) {
@@ -100,22 +84,22 @@ static struct target target__parse(const struct facts_http *h)
 		t.path = rest;
 		return t;
 	}
-	struct slice scheme = upto(rest, ':');
+	struct slice scheme = slice__upto(rest, ':');
 
 	if (is_scheme(scheme) && slice__starts(from(rest, scheme.n), SLICE("://"))) {
 		t.form = ABSOLUTE;
 		t.scheme = scheme;
 		rest = from(rest, scheme.n + 3);
-		struct slice authority = upto(upto(rest, '/'), '?');
+		struct slice authority = slice__upto(slice__upto(rest, '/'), '?');
 
 		/* One that is longer than any host might be cut off inside its user info. */
 		if (authority.n <= AUTHORITY_MAX) {
 			t.authority = without_user(authority);
-			t.url = upto(h->target, '#');
+			t.url = slice__upto(h->target, '#');
 		}
 		rest = from(rest, authority.n);
 	}
-	t.path = upto(rest, '?');
+	t.path = slice__upto(rest, '?');
 	t.query = from(rest, t.path.n + 1);
 	if (t.form == ABSOLUTE && !t.path.n)
 		t.path = SLICE("/");
@@ -150,18 +134,18 @@ static struct end end__parse(struct slice s)
 	struct end e = none;
 	struct slice rest;
 
-	s = trim(s);
+	s = slice__trim(s);
 	if (s.n && s.p[0] == '[') {
-		e.host = upto(from(s, 1), ']');
+		e.host = slice__upto(from(s, 1), ']');
 		if (e.host.n + 2 > s.n)
 			return none;
 		rest = from(s, e.host.n + 2);
 	} else {
-		e.host = upto(s, ':');
+		e.host = slice__upto(s, ':');
 		rest = from(s, e.host.n);
 	}
 	for (size_t i = 0; i < e.host.n; i++)
-		if (!is_alnum(e.host.p[i]) && !memchr("-._~%:", e.host.p[i], 6))
+		if (!is_alnum(e.host.p[i]) && !slice__has(SLICE("-._~%:"), e.host.p[i]))
 			return none;
 	e.port = port_number(from(rest, 1));
 	if (rest.n && (rest.p[0] != ':' ||
@@ -170,19 +154,27 @@ static struct end end__parse(struct slice s)
 	return e;
 }
 
+void span__read_host(struct slice text, struct slice *host, int *port)
+{
+	struct end e = end__parse(text);
+
+	*host = e.host;
+	*port = e.port;
+}
+
 /*
  * A forwarded address: as above, or an IPv6 address without brackets. "unknown" and made-up names
  * in place of one are none.
  */
 static struct end hop__parse(struct slice s)
 {
-	s = trim(s);
-	struct slice first = upto(s, ':');
+	s = slice__trim(s);
+	struct slice first = slice__upto(s, ':');
 
 	if (slice__ieq(s, SLICE("unknown")) || (s.n && s.p[0] == '_'))
 		return (struct end){ { "", 0 }, 0 };
 	if (s.n && s.p[0] != '[' && first.n < s.n &&
-	    upto(from(s, first.n + 1), ':').n < s.n - first.n - 1) {
+	    slice__upto(from(s, first.n + 1), ':').n < s.n - first.n - 1) {
 		for (size_t i = 0; i < s.n; i++)
 			if (!is_alnum(s.p[i]) && s.p[i] != ':' && s.p[i] != '.' && s.p[i] != '%')
 				return (struct end){ { "", 0 }, 0 };
@@ -205,7 +197,7 @@ static size_t forwarded_item(struct slice s)
 			quoted = !quoted;
 		else if (quoted && s.p[i] == '\\')
 			i += i + 1 < s.n;
-		else if (!quoted && memchr("=;,", s.p[i], 3))
+		else if (!quoted && slice__has(SLICE("=;,"), s.p[i]))
 			break;
 	}
 	return i;
@@ -226,8 +218,8 @@ static struct slice forwarded_param(struct slice rest, struct slice name)
 			value = slice__from(rest.p, forwarded_item(rest));
 			rest = from(rest, value.n);
 		}
-		if (slice__ieq(trim(key), name)) {
-			value = trim(value);
+		if (slice__ieq(slice__trim(key), name)) {
+			value = slice__trim(value);
 			if (value.n >= 2 && value.p[0] == '"' && value.p[value.n - 1] == '"')
 				value = slice__from(value.p + 1, value.n - 2);
 			return value;
@@ -258,7 +250,7 @@ static struct slice client_scheme(const struct facts_http *h, const struct targe
 {
 	const struct slice said[] = {
 		forwarded_param(h->forwarded, SLICE("proto")),
-		trim(upto(h->x_forwarded_proto, ',')),
+		slice__trim(slice__upto(h->x_forwarded_proto, ',')),
 		t->scheme,
 	};
 
@@ -296,7 +288,7 @@ static void set_client(struct span *s, const struct facts_http *h, const struct 
 	struct end e = hop__parse(forwarded_param(h->forwarded, SLICE("for")));
 
 	if (!e.host.n)
-		e = hop__parse(upto(h->x_forwarded_for, ','));
+		e = hop__parse(slice__upto(h->x_forwarded_for, ','));
 	if (!e.host.n)
 		e = (struct end){ slice__cstr(ends->client_addr), ends->client_port };
 	set_end(s, "client.address", "client.port", e);
@@ -328,6 +320,8 @@ static void set_full_url(struct span *s, const struct facts_http *h, const struc
 	bool is_path = server->host.n &&
 		       server->host.p[0] == '/'; /* a Unix socket: there is no such authority */
 
+	if (!h->target.n)
+		return; /* it was not seen: the server alone would be another URL */
 	if (t->url.n) {
 		span__set_str(s, "url.full", url__redact(t->url, &s->arena));
 		return;
@@ -350,6 +344,10 @@ static void set_full_url(struct span *s, const struct facts_http *h, const struc
 
 static void set_method(struct span *s, const struct facts_http *h)
 {
+	if (!h->method.n) { /* HTTP/2, joined in the middle: there is one, but it was not seen */
+		s->name = SLICE("HTTP");
+		return;
+	}
 	for (size_t i = 0; i < sizeof(known_methods) / sizeof(known_methods[0]); i++) {
 		if (slice__eq(h->method, known_methods[i])) {
 			s->name = known_methods[i];
@@ -404,7 +402,7 @@ static void set_server_span(struct span *s, const struct facts_http *h, const st
 {
 	const struct slice said[] = {
 		forwarded_param(h->forwarded, SLICE("host")),
-		upto(h->x_forwarded_host, ','),
+		slice__upto(h->x_forwarded_host, ','),
 		t->authority,
 		h->host,
 	};

@@ -15,12 +15,13 @@
 struct grave {
 	uint32_t pid;
 	uint64_t ts;
-	const struct resource *resource; /* a reference, to compare: the PID may have been used again, the address can't be */
+	/* a reference, to compare: the PID may have been used again, the address can't be */
+	const struct resource *resource;
 };
 
 struct processes {
-	struct table by_pid;     /* struct resource */
-	struct grave *graves;    /* in order of time */
+	struct table by_pid;  /* struct resource */
+	struct grave *graves; /* in order of time */
 	size_t n_graves, cap_graves;
 	struct table by_address; /* struct resource, by hash of the name */
 };
@@ -64,7 +65,8 @@ static void put(struct table *t, uint64_t key, struct resource *r)
 /* Attributes that are numbers in the semantic conventions; the record carries them as text. */
 static bool is_int(const char *key)
 {
-	return !strcmp(key, "process.pid") || !strcmp(key, "process.parent_pid") || !strcmp(key, "process.vpid");
+	return !strcmp(key, "process.pid") || !strcmp(key, "process.parent_pid") ||
+	       !strcmp(key, "process.vpid");
 }
 
 void processes__described(struct processes *p, const struct record_process *rec)
@@ -81,7 +83,8 @@ void processes__described(struct processes *p, const struct record_process *rec)
 		if (at > end)
 			break;
 		if (!r)
-			r = resource__new(rec->h.pid, strcmp(key, "service.name") ? "unknown_service" : value);
+			r = resource__new(rec->h.pid,
+					  strcmp(key, "service.name") ? "unknown_service" : value);
 		if (!r)
 			return;
 		if (is_int(key))
@@ -140,6 +143,16 @@ struct resource *processes__get(struct processes *p, uint32_t pid)
 		resource__add_str(r, "telemetry.sdk.name", "weft");
 	}
 	return r;
+}
+
+const char *processes__runtime(const struct processes *p, uint32_t pid)
+{
+	const struct resource *r = table__get(&p->by_pid, pid);
+
+	for (unsigned i = 0; r && i < r->n; i++)
+		if (strcmp(r->attrs[i].key, "process.runtime.name") == 0)
+			return r->attrs[i].s;
+	return NULL;
 }
 
 struct resource *processes__by_address(struct processes *p, const char *addr, int port)

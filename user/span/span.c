@@ -54,29 +54,6 @@ static bool is_ascii(const char *p, size_t n)
 	return !(bits & 0x8080808080808080ull);
 }
 
-/*
- * Write v as valid UTF-8 into out, at most `cap` bytes; bytes that are in no character become
- * U+FFFD. Returns the length.
- */
-static size_t clean(struct slice v, char *out, size_t cap)
-{
-	const uint8_t *p = (const uint8_t *)v.p;
-	size_t n = 0;
-
-	for (size_t i = 0; i < v.n;) {
-		size_t len = utf8__len(p + i, v.n - i);
-		const char *from = len ? v.p + i : "\xef\xbf\xbd";
-		size_t take = len ? len : 3;
-
-		if (take > cap - n)
-			break;
-		memcpy(out + n, from, take);
-		n += take;
-		i += len ? len : 1;
-	}
-	return n;
-}
-
 /* A copy in the span's arena; p is NULL if it doesn't fit. */
 static struct slice own(struct span *s, struct slice v)
 {
@@ -91,7 +68,7 @@ static struct slice own(struct span *s, struct slice v)
 	size_t cap = v.n > SPAN_VALUE_MAX / 3 ? SPAN_VALUE_MAX : v.n * 3;
 	char *out = arena__alloc(&s->arena, cap);
 
-	return out ? slice__from(out, clean(v, out, cap)) : none;
+	return out ? slice__from(out, utf8__repair(v, out, cap)) : none;
 }
 
 /* ---- attributes ---- */
@@ -223,7 +200,7 @@ static char *clean_string(const char *value)
 	char *out = malloc(n * 3 + 1);
 
 	if (out)
-		out[clean(slice__from(value, n), out, n * 3)] = '\0';
+		out[utf8__repair(slice__from(value, n), out, n * 3)] = '\0';
 	return out;
 }
 

@@ -4,7 +4,8 @@
  *
  * In:  what proto/ says of an exchange (struct facts), the connection's addresses, times.
  * Out: struct span, complete but for trace id and parent, which trace/ sets.
- * Owner: whoever holds a struct span owns it and frees it with span__free(); strings inside live in the span's arena.
+ * Owner: whoever holds a struct span owns it and frees it with span__free(); strings inside live in
+ *        the span's arena.
  */
 #ifndef WEFT_SPAN_H
 #define WEFT_SPAN_H
@@ -18,7 +19,13 @@
 struct resource;
 
 /* Numbers as in OTLP. */
-enum span_kind { SPAN_INTERNAL = 1, SPAN_SERVER = 2, SPAN_CLIENT = 3, SPAN_PRODUCER = 4, SPAN_CONSUMER = 5 };
+enum span_kind {
+	SPAN_INTERNAL = 1,
+	SPAN_SERVER = 2,
+	SPAN_CLIENT = 3,
+	SPAN_PRODUCER = 4,
+	SPAN_CONSUMER = 5
+};
 enum span_status { SPAN_UNSET = 0, SPAN_OK = 1, SPAN_ERROR = 2 };
 
 enum attr_type { ATTR_STR, ATTR_INT, ATTR_BOOL, ATTR_DOUBLE };
@@ -47,8 +54,9 @@ struct span_link {
 struct span {
 	uint8_t trace_id[16];
 	uint8_t span_id[8];
-	uint8_t parent_id[8];      /* all zero: root */
-	uint32_t flags;            /* W3C trace flags, and whether the parent is remote (OTLP span flags) */
+	uint8_t parent_id[8]; /* all zero: root */
+	/* W3C trace flags, and whether the parent is remote (OTLP span flags) */
+	uint32_t flags;
 	struct slice trace_state;
 	struct slice name;
 	enum span_kind kind;
@@ -60,16 +68,19 @@ struct span {
 	unsigned n_links;
 	struct span_link links[SPAN_LINKS_MAX];
 	const struct resource *resource; /* the traced process's; reference held */
-	const char *protocol;      /* name of the protocol it came from, static */
+	const char *protocol;            /* name of the protocol it came from, static */
 	struct arena arena;
-	uint64_t key_bits;         /* private to span.c: which keys may be among attrs */
+	uint64_t key_bits; /* private to span.c: which keys may be among attrs */
 };
 
 struct span *span__new(void);
 void span__free(struct span *s);
 
-/* Add an attribute; a key that is there already is overwritten. Strings are copied, made valid UTF-8, and cut at
- * SPAN_VALUE_MAX bytes on a character boundary. Beyond SPAN_ATTRS_MAX: dropped_attrs counts it. Empty strings are not added. */
+/*
+ * Add an attribute; a key that is there already is overwritten. Strings are copied, made valid
+ * UTF-8, and cut at SPAN_VALUE_MAX bytes on a character boundary. Beyond SPAN_ATTRS_MAX:
+ * dropped_attrs counts it. Empty strings are not added.
+ */
 #define SPAN_VALUE_MAX 4096
 void span__set_str(struct span *s, const char *key, struct slice value);
 void span__set_int(struct span *s, const char *key, int64_t value);
@@ -78,8 +89,8 @@ void span__set_double(struct span *s, const char *key, double value);
 const struct attr *span__attr(const struct span *s, const char *key);
 
 /*
- * The attributes of a traced process, shared by its spans; reference counted (atomic: exporters run on other threads).
- * The first attribute is service.name.
+ * The attributes of a traced process, shared by its spans; reference counted (atomic: exporters run
+ * on other threads). The first attribute is service.name.
  */
 struct resource_attr {
 	char *key;
@@ -90,21 +101,23 @@ struct resource_attr {
 
 struct resource {
 	int refs;
-	uint32_t pid;      /* 0: no process (packet capture) */
+	uint32_t pid; /* 0: no process (packet capture) */
 	unsigned n;
 	struct resource_attr *attrs;
 };
 
 struct resource *resource__new(uint32_t pid, const char *service_name);
-void resource__add_str(struct resource *r, const char *key, const char *value); /* replaces an existing key */
+/* replaces an existing key */
+void resource__add_str(struct resource *r, const char *key, const char *value);
 void resource__add_int(struct resource *r, const char *key, int64_t value);
 const char *resource__service(const struct resource *r);
 struct resource *resource__ref(const struct resource *r);
 void resource__unref(const struct resource *r);
 
 /*
- * A finished trace: spans whose ids are all set, parents before children where both are here. What sinks (view/, exporter/)
- * get. Reference counted, atomic; the last unref frees the spans. Nothing in it changes any more.
+ * A finished trace: spans whose ids are all set, parents before children where both are here. What
+ * sinks (view/, exporter/) get. Reference counted, atomic; the last unref frees the spans. Nothing
+ * in it changes any more.
  */
 struct trace {
 	int refs;
@@ -116,7 +129,10 @@ struct trace *trace__new(struct span **spans, unsigned n); /* takes the spans an
 struct trace *trace__ref(struct trace *t);
 void trace__unref(struct trace *t);
 
-/* Where finished traces go. A sink that keeps the trace takes a reference. Called on one thread only. */
+/*
+ * Where finished traces go. A sink that keeps the trace takes a reference. Called on one thread
+ * only.
+ */
 struct trace_sink {
 	void (*fn)(void *ctx, struct trace *t);
 	void *ctx;

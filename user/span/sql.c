@@ -2,19 +2,22 @@
 /*
  * SQL without its secrets.
  *
- * One lexer reads what PostgreSQL, MySQL/MariaDB, SQLite and SQL Server write, without being told which it is. Where the
- * dialects contradict each other it takes the reading that shows less:
+ * One lexer reads what PostgreSQL, MySQL/MariaDB, SQLite and SQL Server write, without being told
+ * which it is. Where the dialects contradict each other it takes the reading that shows less:
  *
- *  - '...\'...: a backslash before a quote ends the string (standard) or does not (MySQL, E''). Where the two readings end
- *    in different places, all that follows is one literal. ESCAPE '\' is the one exception: no dialect reads it otherwise.
- *  - # begins a comment, except before > or - with an operand behind (PostgreSQL's #> #>> #-) and as the first character of
- *    a name where a table is expected (SQL Server's #temporary tables).
+ *  - '...\'...: a backslash before a quote ends the string (standard) or does not (MySQL, E'').
+ *    Where the two readings end in different places, all that follows is one literal. ESCAPE '\' is
+ *    the one exception: no dialect reads it otherwise.
+ *  - # begins a comment, except before > or - with an operand behind (PostgreSQL's #> #>> #-) and
+ *    as the first character of a name where a table is expected (SQL Server's #temporary tables).
  *  - block comments nest; one that does not end hides the rest.
- *  - "..." is an identifier, as in the standard. (MySQL reads it as a string unless ANSI_QUOTES is set; what follows
- *    IDENTIFIED BY or PASSWORD is hidden all the same.)
- *  - [...] is an identifier only if it looks like a name and does not stand behind an operand (a PostgreSQL subscript).
+ *  - "..." is an identifier, as in the standard. (MySQL reads it as a string unless ANSI_QUOTES is
+ *    set; what follows IDENTIFIED BY or PASSWORD is hidden all the same.)
+ *  - [...] is an identifier only if it looks like a name and does not stand behind an operand (a
+ *    PostgreSQL subscript).
  *
- * Both readers below walk the tokens once: time is linear in the text, and what is written is bounded.
+ * Both readers below walk the tokens once: time is linear in the text, and what is written is
+ * bounded.
  */
 #include <stdbool.h>
 #include <string.h>
@@ -144,7 +147,10 @@ static bool skip_blank(struct sql_lexer *l)
 	return l->p > from;
 }
 
-/* Past the closing quote, which is not doubled; NULL if there is none. `escapes`: a backslash hides the next byte. */
+/*
+ * Past the closing quote, which is not doubled; NULL if there is none. `escapes`: a backslash hides
+ * the next byte.
+ */
 static const char *quote_end(const char *p, const char *end, char quote, bool escapes)
 {
 	for (; p < end; p++) {
@@ -396,8 +402,9 @@ static void put(struct out *o, struct slice s, bool space)
 }
 
 /*
- * Lists whose length says nothing: IN (?, ?, ?) becomes IN (?), and of VALUES (?, ?), (?, ?) the first row stays. Both are
- * done while they are written, so that a list of a hundred thousand values needs no room.
+ * Lists whose length says nothing: IN (?, ?, ?) becomes IN (?), and of VALUES (?, ?), (?, ?) the
+ * first row stays. Both are done while they are written, so that a list of a hundred thousand
+ * values needs no room.
  */
 struct redactor {
 	struct out out;
@@ -499,7 +506,10 @@ static void redact_token(struct redactor *r, struct sql_token t, struct sql_toke
 
 struct slice sql__redact(struct slice sql, struct arena *a, size_t max)
 {
-	/* A space may be put between a word and a literal: it takes the place of a quote or a digit, so little is enough. */
+	/*
+	 * A space may be put between a word and a literal: it takes the place of a quote or a
+	 * digit, so little is enough.
+	 */
 	size_t cap = sql.n + sql.n / 2 + 8;
 	struct redactor r = { .out.cap = cap < max ? cap : max };
 	struct sql_token prev = { .kind = SQL_END };

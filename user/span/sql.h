@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The tokens of SQL, for redaction (sql.c) and summaries (sql_summary.c). Pure over the text; nothing is allocated.
+ * The tokens of SQL, for redaction (sql.c) and summaries (sql_summary.c). Pure over the text;
+ * nothing is allocated.
  */
 #ifndef WEFT_SQL_H
 #define WEFT_SQL_H

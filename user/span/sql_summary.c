@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * db.query.summary: what a query does to what, in the order in which it says so: "INSERT shipping_details SELECT orders".
+ * db.query.summary: what a query does to what, in the order in which it says so: "INSERT
+ * shipping_details SELECT orders".
  *
- * No grammar: a verb counts where a statement may begin (at the start, behind ';', behind '(', in and after WITH, behind
- * EXPLAIN and its like), a name counts where a table is expected. Names of functions in FROM, of cursors, savepoints and
- * settings are left out: they are no targets, and some change with every call.
+ * No grammar: a verb counts where a statement may begin (at the start, behind ';', behind '(', in
+ * and after WITH, behind EXPLAIN and its like), a name counts where a table is expected. Names of
+ * functions in FROM, of cursors, savepoints and settings are left out: they are no targets, and
+ * some change with every call.
  */
 #include <string.h>
 

@@ -6,20 +6,6 @@
 #define TRACESTATE_KEY_MAX 256
 #define TRACESTATE_VALUE_MAX 256
 
-static bool is_ows(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
-static struct slice trim(struct slice s)
-{
-	while (s.n && is_ows(s.p[0]))
-		s = slice__from(s.p + 1, s.n - 1);
-	while (s.n && is_ows(s.p[s.n - 1]))
-		s.n--;
-	return s;
-}
-
 /* Lowercase only: uppercase is invalid (Trace Context, 3.2.2). */
 static int hex_digit(char c)
 {
@@ -54,7 +40,7 @@ static bool all_zero(const uint8_t *p, size_t n)
 bool traceparent__parse(struct slice value, uint8_t trace_id[16], uint8_t span_id[8],
 			uint8_t *flags)
 {
-	struct slice s = trim(value);
+	struct slice s = slice__trim(value);
 	uint8_t version, trace[16], span[8], bits;
 
 	if (s.n < TRACEPARENT_LEN || s.p[2] != '-' || s.p[35] != '-' || s.p[52] != '-')
@@ -130,7 +116,7 @@ static bool split(struct slice value, struct members *m)
 	while (value.n) {
 		const char *comma = memchr(value.p, ',', value.n);
 		size_t len = comma ? (size_t)(comma - value.p) : value.n;
-		struct slice member = trim(slice__from(value.p, len)), key;
+		struct slice member = slice__trim(slice__from(value.p, len)), key;
 		size_t step = comma ? len + 1 : len;
 
 		value = slice__from(value.p + step, value.n - step);

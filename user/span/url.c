@@ -35,13 +35,6 @@ static bool is_secret(struct slice key)
 	return false;
 }
 
-static struct slice upto(struct slice s, char c)
-{
-	const char *p = memchr(s.p, c, s.n);
-
-	return slice__from(s.p, p ? (size_t)(p - s.p) : s.n);
-}
-
 static char *put(char *out, struct slice s)
 {
 	memcpy(out, s.p, s.n);
@@ -58,8 +51,8 @@ static size_t rewrite(struct slice query, char *out, bool *found)
 	size_t n = 0;
 
 	for (const char *p = query.p; p < end;) {
-		struct slice pair = upto(slice__from(p, (size_t)(end - p)), '&');
-		struct slice key = upto(pair, '=');
+		struct slice pair = slice__upto(slice__from(p, (size_t)(end - p)), '&');
+		struct slice key = slice__upto(pair, '=');
 		bool secret = key.n < pair.n && is_secret(key);
 
 		*found |= secret;
@@ -118,8 +111,8 @@ static struct slice user_info(struct slice url)
 struct slice url__redact(struct slice url, struct arena *a)
 {
 	struct slice user = url.n ? user_info(url) : url;
-	struct slice before = upto(upto(url, '#'), '?');
-	struct slice query = upto(url, '#');
+	struct slice before = slice__upto(slice__upto(url, '#'), '?');
+	struct slice query = slice__upto(url, '#');
 
 	query = before.n < query.n ? slice__from(url.p + before.n + 1, query.n - before.n - 1)
 				   : SLICE("");

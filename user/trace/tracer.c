@@ -27,12 +27,16 @@ void tracer__set_clock(struct tracer *t, int64_t realtime_minus_boottime)
 	t->clock = realtime_minus_boottime;
 }
 
-static void end_text(const struct weft_open *o, const struct weft_addr *a, char *addr, size_t len, int *port)
+static void end_text(const struct weft_open *o, const struct weft_addr *a, char *addr, size_t len,
+		     int *port)
 {
 	*port = 0;
 	addr[0] = '\0';
 	if (a->family == AF_UNIX) {
-		/* An abstract name begins with NUL and is written with '@', as ss(8) and systemd do. */
+		/*
+		 * An abstract name begins with NUL and is written with '@', as ss(8) and systemd
+		 * do.
+		 */
 		snprintf(addr, len, "%s%.*s", o->path_len && !o->path[0] ? "@" : "",
 			 o->path_len && !o->path[0] ? o->path_len - 1 : o->path_len,
 			 o->path + (o->path_len && !o->path[0]));
@@ -53,7 +57,8 @@ static void ends_of(const struct exchange *x, struct span_ends *e)
 		end_text(o, client, e->client_addr, sizeof(e->client_addr), &e->client_port);
 }
 
-static bool build(struct tracer *t, struct span *s, const struct exchange *x, struct facts *f, struct arena *scratch)
+static bool build(struct tracer *t, struct span *s, const struct exchange *x, struct facts *f,
+		  struct arena *scratch)
 {
 	if (!x->proto->describe(x->state, x->reqs, x->resps, x->n, x->flags, scratch, f))
 		return false;
@@ -66,22 +71,22 @@ static bool build(struct tracer *t, struct span *s, const struct exchange *x, st
 	s->kind = x->server ? SPAN_SERVER : SPAN_CLIENT;
 	s->protocol = x->proto->name;
 	switch (f->area) {
-	case FACTS_HTTP:
-		span__from_http(s, f, &ends, &t->cfg.span);
+	case FACTS_HTTP: span__from_http(s, f, &ends, &t->cfg.span); break;
+	case FACTS_DB: span__from_db(s, f, &ends, &t->cfg.span); break;
+	case FACTS_RPC:
+		f->rpc.elapsed_ns = x->resp_end > x->req_start ? x->resp_end - x->req_start : 0;
+		span__from_rpc(s, f, &ends, &t->cfg.span);
 		break;
-	case FACTS_DB:
-		span__from_db(s, f, &ends, &t->cfg.span);
-		break;
-	case FACTS_NONE:
-		return false;
+	case FACTS_NONE: return false;
 	}
 	if (x->flags & EXCHANGE_STOPPED)
 		span__set_str(s, "weft.incomplete", SLICE("weft ended first"));
 	else if (x->flags & EXCHANGE_LOST_BYTES)
 		span__set_str(s, "weft.incomplete", SLICE("bytes were lost"));
-	s->resource = conn__third_party(x->conn) ?
-			      processes__by_address(t->cfg.processes, ends.server_addr, ends.server_port) :
-			      processes__get(t->cfg.processes, x->pid);
+	s->resource = conn__third_party(x->conn)
+			      ? processes__by_address(t->cfg.processes, ends.server_addr,
+						      ends.server_port)
+			      : processes__get(t->cfg.processes, x->pid);
 	return true;
 }
 
@@ -106,7 +111,8 @@ void node__read_context(struct node *n)
 	if (!x || n->remote)
 		return;
 	arena__init(&scratch, SCRATCH_MAX);
-	if (x->proto->describe(x->state, x->reqs, x->resps, x->n, x->flags | EXCHANGE_NO_RESPONSE, &scratch, &f))
+	if (x->proto->describe(x->state, x->reqs, x->resps, x->n, x->flags | EXCHANGE_NO_RESPONSE,
+			       &scratch, &f))
 		remote__take(n, &f.context);
 	arena__reset(&scratch);
 }
@@ -178,8 +184,18 @@ static void on_end(void *ctx, struct exchange *x)
 struct exchange_sink tracer__exchange_sink(struct tracer *t)
 {
 	return (struct exchange_sink){
-		.ctx = t, .begin = on_begin, .moved = on_moved, .end = on_end,
+		.ctx = t,
+		.begin = on_begin,
+		.moved = on_moved,
+		.end = on_end,
 	};
+}
+
+void tracer__awake(struct tracer *t, const struct weft_event *ev, uint16_t sleeps)
+{
+	for (size_t i = 0; layer_table[i]; i++)
+		if (layer_table[i]->awake)
+			layer_table[i]->awake(t, ev, sleeps);
 }
 
 void tracer__process_exit(struct tracer *t, uint32_t pid)
