@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where kernels differ. Every shim names the change that made it necessary. Field renames are resolved by CO-RE
- * flavours (`struct x___old`), enum values by bpf_core_enum_value().
+ * Where kernels differ. Every shim names the change that made it necessary. Field renames are
+ * resolved by CO-RE flavours (`struct x___old`), enum values by bpf_core_enum_value().
  */
 #ifndef WEFT_COMPAT_BPF_H
 #define WEFT_COMPAT_BPF_H
@@ -24,16 +24,20 @@
 #define MSG_ERRQUEUE 0x2000
 #define E2BIG 7
 /*
- * A function of its own in the program. __subprog is verified anew at each place that calls it, with what is known
- * there. __global is verified once, knowing only its parameters' types (so its pointers may be NULL for it); the
- * big functions are of this kind, or the verifier gives up. Files that do not need one drop it.
+ * A function of its own in the program. __subprog is verified anew at each place that calls it,
+ * with what is known there. __global is verified once, knowing only its parameters' types (so its
+ * pointers may be NULL for it); the big functions are of this kind, or the verifier gives up. Files
+ * that do not need one drop it.
  */
 #define __subprog static __noinline __attribute__((unused))
 #define __global __weak __noinline
-#define TS_COMPAT                                                                                  \
-	0x2 /* arch/x86/include/asm/thread_info.h: the current system call is a 32-bit one */
+/* arch/x86/include/asm/thread_info.h: the current system call is a 32-bit one */
+#define TS_COMPAT 0x2
 
-/* A pointer as a mere number: functions that the verifier checks on their own take no kernel pointers. */
+/*
+ * A pointer as a mere number: functions that the verifier checks on their own take no kernel
+ * pointers.
+ */
 static __always_inline __u64 compat__number(const void *p)
 {
 	__u64 n = 0;
@@ -57,8 +61,8 @@ static __always_inline __u64 compat__iter_iov(const struct iov_iter *it)
 }
 
 /*
- * 6.7, commit 7d9e44a6ad8a ("iov_iter: Renumber ITER_* constants"): ITER_UBUF became 0 and the others moved, so
- * never compare with numbers.
+ * 6.7, commit 7d9e44a6ad8a ("iov_iter: Renumber ITER_* constants"): ITER_UBUF became 0 and the
+ * others moved, so never compare with numbers.
  */
 static __always_inline int compat__iter_is_ubuf(__u8 type)
 {
@@ -76,8 +80,8 @@ static __always_inline int compat__iter_is_bvec(__u8 type)
 }
 
 /*
- * 32-bit system calls have other numbers and other layouts. A 64-bit program may make them too (int 0x80), so it is
- * the call that decides, not the program.
+ * 32-bit system calls have other numbers and other layouts. A 64-bit program may make them too (int
+ * 0x80), so it is the call that decides, not the program.
  */
 static __always_inline int compat__is_32bit(struct task_struct *task)
 {

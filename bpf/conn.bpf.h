@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Connections: from the first use of a socket to its end. The table's key is the socket's address; its inode number
- * tells when the kernel has given the same address to another socket. A connection gets its number, and user
- * space its OPEN, at the first byte, end of stream or so, not before: whoever only connects and closes costs no event.
+ * Connections: from the first use of a socket to its end. The table's key is the socket's address;
+ * its inode number tells when the kernel has given the same address to another socket. A connection
+ * gets its number, and user space its OPEN, at the first byte, end of stream or so, not before:
+ * whoever only connects and closes costs no event.
  */
 #ifndef WEFT_CONN_BPF_H
 #define WEFT_CONN_BPF_H
@@ -35,12 +36,15 @@ static __always_inline int conn__mark(struct conn_state *st, __u8 kind, __u8 dir
 	d->len = 0;
 	d->head = d->tail = 0;
 	d->dir = dir;
-	__builtin_memset(d->pad, 0, sizeof(d->pad));
+	d->pad = 0;
+	d->sleeps = 0;
 	emit__submit(d, kind);
 	return 0;
 }
 
-/* The socket is gone. Whoever runs now may have nothing to do with it, so its last user is named. */
+/*
+ * The socket is gone. Whoever runs now may have nothing to do with it, so its last user is named.
+ */
 __global int conn__gone(struct conn_state *st)
 {
 	__u64 key;
@@ -110,7 +114,10 @@ static __always_inline struct conn_state *conn__state(__u64 key, __u8 bits)
 	if (st)
 		conn__gone(st);
 	conn__make(key, ino, bits);
-	/* If it could not be made because another thread was faster, then its state is the right one. */
+	/*
+	 * If it could not be made because another thread was faster, then its state is the right
+	 * one.
+	 */
 	return bpf_map_lookup_elem(&conns, &key);
 }
 
@@ -151,8 +158,9 @@ static __always_inline void conn__fill_inet(struct conn_state *st, struct sock *
 }
 
 /*
- * Give the connection its number and tell user space. The record is reserved before the number becomes visible, so
- * that no other thread's DATA can stand before the OPEN in the ring. `ret`: bytes that the current call moved.
+ * Give the connection its number and tell user space. The record is reserved before the number
+ * becomes visible, so that no other thread's DATA can stand before the OPEN in the ring. `ret`:
+ * bytes that the current call moved.
  */
 __global int conn__open(struct conn_state *st, struct call *c, __u32 ret)
 {
@@ -186,8 +194,8 @@ __global int conn__open(struct conn_state *st, struct call *c, __u32 ret)
 		conn__fill_unix(st, sk, o);
 	else
 		conn__fill_inet(st, sk, o, c->dir, ret);
-	o->h.flags |=
-		WEFT_F_POS; /* what has no sequence numbers is counted from here, so from zero */
+	/* what has no sequence numbers is counted from here, so from zero */
+	o->h.flags |= WEFT_F_POS;
 	emit__submit(o, WEFT_EV_OPEN);
 	return 0;
 }

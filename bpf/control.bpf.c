@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Programs that user space runs itself (bpf_prog_test_run): they change maps where a plain update from user space
- * would overwrite what the other programs write at the same time.
+ * Programs that user space runs itself (bpf_prog_test_run): they change maps where a plain update
+ * from user space would overwrite what the other programs write at the same time.
  */
 #include "conn.bpf.h"
 
-/* Which PID namespace is weft's, and how deep is it? Run once by weft itself before anything is attached. */
+/*
+ * Which PID namespace is weft's, and how deep is it? Run once by weft itself before anything is
+ * attached.
+ */
 SEC("syscall")
 int setup(void *ctx)
 {
@@ -92,8 +95,9 @@ int conn_forget(void *ctx)
 }
 
 /*
- * Is the socket at this address still the one of this inode? The memory may be anything by now: reading it is safe, and what
- * lies there passes for our socket only if it leads to the same inode number.
+ * Is the socket at this address still the one of this inode? The memory may be anything by now:
+ * reading it is safe, and what lies there passes for our socket only if it leads to the same inode
+ * number.
  */
 static long sweep_one(struct bpf_map *map, __u64 *key, struct conn_state *st, __u64 *gone)
 {
@@ -111,7 +115,10 @@ static long sweep_one(struct bpf_map *map, __u64 *key, struct conn_state *st, __
 	return 0;
 }
 
-/* Where no program sees the end of a socket (Unix sockets on a system-call back end, MPTCP), look now and then. */
+/*
+ * Where no program sees the end of a socket (Unix sockets on a system-call back end, MPTCP), look
+ * now and then.
+ */
 SEC("syscall")
 int sweep(void *ctx)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The only code that touches the ring buffer and the counters of the balance. Nothing here ever wakes the reader: a
- * forced wake-up costs 17 us, all of the rest under 1 us, and a wake-up inside fexit makes the kernel skip the next run.
+ * The only code that touches the ring buffer and the counters of the balance. Nothing here ever
+ * wakes the reader: a forced wake-up costs 17 us, all of the rest under 1 us, and a wake-up inside
+ * fexit makes the kernel skip the next run.
  */
 #ifndef WEFT_EMIT_BPF_H
 #define WEFT_EMIT_BPF_H

@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The only ABI between weft's kernel side and its user side, and, because `--record` writes the same
- * bytes, the format of a recorded file's frames (user/source/record.h adds the kinds that user space makes).
+ * The only ABI between weft's kernel side and its user side, and, because `--record` writes the
+ * same bytes, the format of a recorded file's frames (user/source/record.h adds the kinds that user
+ * space makes).
  *
- * Every record starts with struct weft_event. All integers are in host byte order. A record's size is
- * a multiple of 8. Offsets, sizes and the meaning of every field are checked on both sides by static
- * assertions at the end; change nothing without raising WEFT_ABI.
+ * Every record starts with struct weft_event. All integers are in host byte order. A record's size
+ * is a multiple of 8. Offsets, sizes and the meaning of every field are checked on both sides by
+ * static assertions at the end; change nothing without raising WEFT_ABI.
  *
- * Identity of a connection. The kernel gives each socket (struct sock) that a selected process uses a
- * `conn` number that is never used again while this weft runs. dup(), fork() and passing a descriptor do not
- * change it: it names the socket, not the descriptor. The two ends of a loopback connection are two sockets
- * and have two numbers.
+ * Identity of a connection. The kernel gives each socket (struct sock) that a selected process uses
+ * a `conn` number that is never used again while this weft runs. dup(), fork() and passing a
+ * descriptor do not change it: it names the socket, not the descriptor. The two ends of a loopback
+ * connection are two sockets and have two numbers.
  *
  * Position in a stream. `off` is the position of the first byte of this call in its direction:
- *   TCP   the 32-bit sequence number (host order) of that byte. Sender and receiver speak of the same byte by the
- *         same number, also on connections that were open before weft came.
+ *   TCP   the 32-bit sequence number (host order) of that byte. Sender and receiver speak of the
+ *         same byte by the same number, also on connections that were open before weft came.
  *   Unix  bytes counted since weft first saw the socket, modulo 2^32.
- *         (also for TCP where the sequence numbers do not count the application's bytes: kTLS, MPTCP)
+ *         (also for TCP where the sequence numbers do not count the application's bytes: kTLS,
+ *         MPTCP)
  * Lengths and offsets always travel, so that user space knows exactly which bytes it did not see.
  */
 #ifndef WEFT_EVENT_H
@@ -35,51 +37,63 @@
 #define WEFT_HEAD_MAX 4096
 #define WEFT_TAIL_MAX 64
 
+/* What a record says, and the struct that it is. */
 enum weft_kind {
 	WEFT_EV_NONE = 0,
-	WEFT_EV_OPEN = 1,  /* struct weft_open: a socket was seen for the first time */
-	WEFT_EV_DATA = 2,  /* struct weft_data + captured bytes: one successful read or write */
-	WEFT_EV_EOF = 3,   /* struct weft_data, len 0: a read returned end of stream */
-	WEFT_EV_SHUT = 4,  /* struct weft_data, len 0: shutdown(), dir says which half (both: two events); TCP: close() too, OUT */
-	WEFT_EV_CLOSE = 5, /* struct weft_data, len 0: the socket is gone; its number never comes again */
-	WEFT_EV_FORK = 6,  /* struct weft_proc: a selected process made a child process (not a thread) */
-	WEFT_EV_EXEC = 7,  /* struct weft_proc: a selected process runs another program now */
-	WEFT_EV_EXIT = 8,  /* struct weft_proc: the last thread of a selected process ended */
-	WEFT_EV_SELECT = 9, /* struct weft_proc: a process came under the filter by entering a selected cgroup */
-	WEFT_EV_IOURING = 10, /* struct weft_proc: a selected process set up io_uring, which this back end can't see */
-	WEFT_EV_CONNECT = 11, /* struct weft_connect: a selected process began to connect a TCP socket */
-	WEFT_EV_STRANGER = 12, /* struct weft_proc: a process that is not selected runs another program now; on request */
+	/* struct weft_open */
+	WEFT_EV_OPEN = 1, /* a socket was seen for the first time */
+	/* struct weft_data; len is 0 in all but DATA */
+	WEFT_EV_DATA = 2,  /* one successful read or write; captured bytes follow */
+	WEFT_EV_EOF = 3,   /* a read returned end of stream */
+	WEFT_EV_SHUT = 4,  /* shutdown() of one half (both: two events); TCP: close() too, OUT */
+	WEFT_EV_CLOSE = 5, /* the socket is gone; its number never comes again */
+	/* struct weft_proc */
+	WEFT_EV_FORK = 6,     /* a selected process made a child process (not a thread) */
+	WEFT_EV_EXEC = 7,     /* a selected process runs another program now */
+	WEFT_EV_EXIT = 8,     /* the last thread of a selected process ended */
+	WEFT_EV_SELECT = 9,   /* a process came under the filter by entering a selected cgroup */
+	WEFT_EV_IOURING = 10, /* a selected process set up io_uring: this back end can't see it */
+	/* struct weft_connect */
+	WEFT_EV_CONNECT = 11, /* a selected process began to connect a TCP socket */
+	/* struct weft_proc, on request */
+	WEFT_EV_STRANGER = 12, /* a process that is not selected runs another program now */
 	WEFT_EV_KERNEL_MAX,
-	/* 64 and above: made by user space (recorded files, packet captures); see user/source/record.h */
+	/* from here on: made by user space (recorded files, captures); user/source/record.h */
 	WEFT_EV_USER = 64,
 };
 
-enum weft_dir { WEFT_OUT = 0, WEFT_IN = 1 }; /* as the process sees it: OUT is written, IN is read */
+/* as the process sees it: OUT is written, IN is read */
+enum weft_dir { WEFT_OUT = 0, WEFT_IN = 1 };
 
 struct weft_event {
-	__u32 size;  /* bytes of this record, this header included */
-	__u8 kind;   /* enum weft_kind */
-	__u8 flags;  /* WEFT_F_* */
-	__u16 cpu;   /* where it was made */
-	__u64 ts;    /* CLOCK_BOOTTIME, ns: when the call returned */
-	__u32 pid;   /* process (tgid), in the PID namespace weft runs in; 0 in a packet capture */
-	__u32 tid;   /* thread, in the same namespace */
-	__u64 conn;  /* connection number; 0 in process events */
+	__u32 size; /* bytes of this record, this header included */
+	__u8 kind;  /* enum weft_kind */
+	__u8 flags; /* WEFT_F_* */
+	__u16 cpu;  /* where it was made */
+	__u64 ts;   /* CLOCK_BOOTTIME, ns: when the call returned */
+	__u32 pid;  /* process (tgid), in the PID namespace weft runs in; 0 in a packet capture */
+	__u32 tid;  /* thread, in the same namespace */
+	__u64 conn; /* connection number; 0 in process events */
 };
 
 /* flags of WEFT_EV_DATA */
-#define WEFT_F_UNREADABLE (1 << 0) /* the bytes could not be read (sendfile, splice, page not present): cap is 0 */
-#define WEFT_F_SPLICE (1 << 1)     /* sendfile/splice: length known, bytes not */
-#define WEFT_F_POLICY (1 << 2)     /* fewer bytes than len were copied because the capture policy said so */
+/* the bytes could not be read (sendfile, splice, page not present): cap is 0 */
+#define WEFT_F_UNREADABLE (1 << 0)
+#define WEFT_F_SPLICE (1 << 1) /* sendfile/splice: length known, bytes not */
+/* fewer bytes than len were copied because the capture policy said so */
+#define WEFT_F_POLICY (1 << 2)
 /* flags of WEFT_EV_OPEN */
-#define WEFT_F_PREOPEN (1 << 3)    /* was open before weft saw it: bytes may have passed unseen */
-#define WEFT_F_THIRD_PARTY (1 << 4) /* from a packet capture: no process, seen from between the two ends */
-#define WEFT_F_POS (1 << 5)         /* `pos` is known: bytes between it and the first DATA were lost */
+#define WEFT_F_PREOPEN (1 << 3) /* was open before weft saw it: bytes may have passed unseen */
+/* from a packet capture: no process, seen from between the two ends */
+#define WEFT_F_THIRD_PARTY (1 << 4)
+/* `pos` is known: bytes between it and the first DATA were lost */
+#define WEFT_F_POS (1 << 5)
 
 enum weft_role { WEFT_ROLE_UNKNOWN = 0, WEFT_ROLE_CLIENT = 1, WEFT_ROLE_SERVER = 2 };
 
 struct weft_addr {
-	__u8 ip[16];  /* network order; IPv4 in the first 4 bytes (v4-mapped addresses are given as IPv4) */
+	/* network order; IPv4 in the first 4 bytes (v4-mapped addresses are given as IPv4) */
+	__u8 ip[16];
 	__u16 port;   /* host order; 0 for Unix sockets */
 	__u16 family; /* AF_INET, AF_INET6, AF_UNIX */
 	__u32 pad;
@@ -87,22 +101,28 @@ struct weft_addr {
 
 struct weft_open {
 	struct weft_event h;
-	__u64 sock;      /* address of the kernel's socket: equal numbers are the same socket, nothing else */
+	/* address of the kernel's socket: equal numbers are the same socket, nothing else */
+	__u64 sock;
 	__u64 peer_sock; /* Unix sockets: the other end's `sock`, 0 unknown */
 	__u64 start_ts;  /* CLIENT: when connect() began, CLOCK_BOOTTIME ns; 0 unknown */
 	__u32 netns;     /* inode of the network namespace */
 	__u32 fd;        /* descriptor of the first use, for people only */
-	__u32 pos[2];    /* by enum weft_dir: where the bytes that weft could have seen begin (see WEFT_F_POS) */
+	/* by enum weft_dir: where the bytes that weft could have seen begin (see WEFT_F_POS) */
+	__u32 pos[2];
 	struct weft_addr local;
 	struct weft_addr remote;
-	__u8 role;       /* enum weft_role; UNKNOWN for sockets that were open before */
-	__u8 unaligned;  /* Unix sockets: off is not comparable with the other end's */
-	__u16 path_len;  /* Unix sockets: bytes of path, 0 unnamed; an abstract name starts with NUL */
+	__u8 role;      /* enum weft_role; UNKNOWN for sockets that were open before */
+	__u8 unaligned; /* Unix sockets: off is not comparable with the other end's */
+	/* Unix sockets: bytes of path, 0 unnamed; an abstract name starts with NUL */
+	__u16 path_len;
 	__u32 pad;
 	char path[WEFT_PATH_LEN]; /* the server's name, from whichever end has it */
 };
 
-/* The connection's OPEN follows with its first byte, if there ever is one: at connect() not even its port is known. */
+/*
+ * The connection's OPEN follows with its first byte, if there ever is one: at connect() not even
+ * its port is known.
+ */
 struct weft_connect {
 	struct weft_event h; /* conn is 0: it has no number yet; ts is the time of the call */
 	__u64 sock;          /* as in the OPEN that follows, whose start_ts is this record's h.ts */
@@ -110,29 +130,32 @@ struct weft_connect {
 
 struct weft_data {
 	struct weft_event h;
-	__u32 off;      /* position of the first byte, see above */
-	__u32 len;      /* bytes that the call moved */
-	__u16 head;     /* captured bytes: the first `head` of the call ... */
-	__u16 tail;     /* ... and its last `tail`; head + tail <= len, bytes between were not captured */
-	__u8 dir;       /* enum weft_dir */
-	__u8 pad[3];
-	__u8 bytes[];   /* head bytes, then tail bytes, then padding up to h.size */
+	__u32 off;  /* position of the first byte, see above */
+	__u32 len;  /* bytes that the call moved */
+	__u16 head; /* captured bytes: the first `head` of the call ... */
+	/* ... and its last `tail`; head + tail <= len, bytes between were not captured */
+	__u16 tail;
+	__u8 dir; /* enum weft_dir */
+	__u8 pad;
+	/* how often the thread had gone to sleep by itself (the task's nvcsw), modulo 2^16 */
+	__u16 sleeps;
+	__u8 bytes[]; /* head bytes, then tail bytes, then padding up to h.size */
 };
 
 struct weft_proc {
 	struct weft_event h; /* FORK: pid/tid of the child. EXEC, EXIT, SELECT: of the process */
 	__u32 ppid;          /* parent process in weft's PID namespace, 0 if it is outside */
 	__u32 pad;
-	__u64 start_time;    /* task start_boottime, ns: tells processes apart that reuse a PID */
+	__u64 start_time; /* task start_boottime, ns: tells processes apart that reuse a PID */
 	char comm[WEFT_COMM_LEN];
 };
 
 /* Why the kernel side could not deliver an event. One counter each, per CPU (map `drops`). */
 enum weft_drop {
-	WEFT_DROP_RING_FULL = 0,   /* bpf_ringbuf_reserve failed */
-	WEFT_DROP_CONN_FULL,       /* no room in the connection table */
-	WEFT_DROP_NO_STATE,        /* call state between entry and exit of a function was lost */
-	WEFT_DROP_COMPAT,          /* 32-bit system call: its arguments are not decoded */
+	WEFT_DROP_RING_FULL = 0, /* bpf_ringbuf_reserve failed */
+	WEFT_DROP_CONN_FULL,     /* no room in the connection table */
+	WEFT_DROP_NO_STATE,      /* call state between entry and exit of a function was lost */
+	WEFT_DROP_COMPAT,        /* 32-bit system call: its arguments are not decoded */
 	WEFT_DROP_MAX,
 };
 
@@ -143,10 +166,12 @@ enum weft_drop {
  * A turn is a run of calls in one direction without a call in the other between them.
  */
 struct weft_policy {
-	__u16 call_cap[2];  /* head bytes copied of one call, by enum weft_dir; <= WEFT_HEAD_MAX */
-	__u32 turn_cap[2];  /* head bytes copied of one turn; beyond it only length and tail travel */
-	__u8 tail[2];       /* tail bytes copied where the call is not copied whole; <= WEFT_TAIL_MAX */
-	__u8 off;           /* 1: no events at all but CLOSE */
+	__u16 call_cap[2]; /* head bytes copied of one call, by enum weft_dir; <= WEFT_HEAD_MAX */
+	/* head bytes copied of one turn; beyond it only length and tail travel */
+	__u32 turn_cap[2];
+	/* tail bytes copied where the call is not copied whole; <= WEFT_TAIL_MAX */
+	__u8 tail[2];
+	__u8 off; /* 1: no events at all but CLOSE */
 	__u8 pad;
 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Who is traced. One look-up in the storage of the current process's leader, the first thing that every program
- * on a hot path does. Cgroups are looked at only where a process can enter one (task.bpf.c).
+ * Who is traced. One look-up in the storage of the current process's leader, the first thing that
+ * every program on a hot path does. Cgroups are looked at only where a process can enter one
+ * (task.bpf.c).
  */
 #ifndef WEFT_FILTER_BPF_H
 #define WEFT_FILTER_BPF_H
@@ -26,7 +27,10 @@ static __always_inline struct settings *filter__settings(void)
 	return bpf_map_lookup_elem(&settings, &zero);
 }
 
-/* The number in weft's PID namespace of the thread whose task_struct is at `task`; 0 where it has none there. */
+/*
+ * The number in weft's PID namespace of the thread whose task_struct is at `task`; 0 where it has
+ * none there.
+ */
 __global int filter__nr_at(__u64 task)
 {
 	struct settings *s = filter__settings();

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A finished read or write becomes events. Every back end ends here with the same struct call, which is why they
- * give the same events: they differ only in how they found out about the call.
+ * A finished read or write becomes events. Every back end ends here with the same struct call,
+ * which is why they give the same events: they differ only in how they found out about the call.
  *
- * How many bytes are copied is the connection's policy; how they fit into the ring is decided here: a record has one of
- * a few sizes, because the verifier wants a constant, and event.h's `size` says how much of it is used. Bytes that lie
- * in several segments need a record of twice the size: the verifier can bound "where" and "how much", not their sum.
+ * How many bytes are copied is the connection's policy; how they fit into the ring is decided here:
+ * a record has one of a few sizes, because the verifier wants a constant, and event.h's `size` says
+ * how much of it is used. Bytes that lie in several segments need a record of twice the size: the
+ * verifier can bound "where" and "how much", not their sum.
  */
 #ifndef WEFT_IO_BPF_H
 #define WEFT_IO_BPF_H
@@ -84,7 +85,10 @@ struct gather {
 	__s64 err;
 };
 
-/* For bpf_loop(): up to 6.1 a loop in the program itself, with a call or two in it, is more than the verifier can do. */
+/*
+ * For bpf_loop(): up to 6.1 a loop in the program itself, with a call or two in it, is more than
+ * the verifier can do.
+ */
 static long io__piece(__u32 i, struct gather *g)
 {
 	__u64 skip = i ? 0 : g->c->skip, in, n, to;
@@ -167,14 +171,17 @@ static __always_inline int io__copy_many(struct call *c, struct weft_data *d, __
 		n = io__gather(c, (char *)d->bytes, s->head, max, len - s->tail, s->tail);
 		if (n < 0)
 			return -1;
+		/* behind the segments looked at: no bytes rather than wrong ones */
 		if (n < s->tail)
-			s->tail =
-				0; /* behind the segments looked at: no bytes rather than wrong ones */
+			s->tail = 0;
 	}
 	return 0;
 }
 
-/* The last 8 bytes in use, before anything is copied, so that padding is zero. `room` is what the record can hold. */
+/*
+ * The last 8 bytes in use, before anything is copied, so that padding is zero. `room` is what the
+ * record can hold.
+ */
 static __always_inline void io__pad(struct weft_data *d, __u64 need, __u64 room)
 {
 	__u64 last = need & ~7ULL;
@@ -229,7 +236,8 @@ __global int io__data(struct call *c, struct conn_state *st, __u32 off, __u32 le
 	d->off = off;
 	d->len = len;
 	d->dir = c->dir & 1;
-	__builtin_memset(d->pad, 0, sizeof(d->pad));
+	d->pad = 0;
+	d->sleeps = bpf_get_current_task_btf()->nvcsw;
 	if (room) {
 		io__pad(d, need, room);
 		err = one ? io__copy_one(c, d, max, len, &s) : io__copy_many(c, d, max, len, &s);
@@ -246,7 +254,10 @@ __global int io__data(struct call *c, struct conn_state *st, __u32 off, __u32 le
 	return 0;
 }
 
-/* Position of the first of `len` bytes that were just moved, and the state's own count kept up with it. */
+/*
+ * Position of the first of `len` bytes that were just moved, and the state's own count kept up with
+ * it.
+ */
 static __always_inline __u32 io__position(struct call *c, struct conn_state *st, __u32 len)
 {
 	struct sock *sk = (void *)c->sk;

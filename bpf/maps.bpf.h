@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Every map of the kernel side: who writes, who deletes, who sizes. Every .bpf.c includes this file; the maps are
- * weak, so that the linker (bpftool gen object) makes one of each.
+ * Every map of the kernel side: who writes, who deletes, who sizes. Every .bpf.c includes this
+ * file; the maps are weak, so that the linker (bpftool gen object) makes one of each.
  *
- *   filter     user space (a process chosen by PID) and task.bpf.c (children, cgroups) write; the kernel deletes with
- *              the task, task.bpf.c where a process leaves a cgroup, user space on deselect. Grows by need.
- *   leaderless task.bpf.c only: processes whose leading thread ended before the others. Fixed, small.
- *   calls      fentry and kprobe back ends: written at a function's entry, read at its exit; freed with the thread.
- *   conns      conn.bpf.h creates and deletes; policy_write changes a policy in place; sized by user space.
+ *   filter     user space (a process chosen by PID) and task.bpf.c (children, cgroups) write; the
+ *              kernel deletes with the task, task.bpf.c where a process leaves a cgroup, user space
+ *              on deselect. Grows by need.
+ *   leaderless task.bpf.c only: processes whose leading thread ended before the others. Fixed,
+ *              small.
+ *   calls      fentry and kprobe back ends: written at a function's entry, read at its exit; freed
+ *              with the thread.
+ *   conns      conn.bpf.h creates and deletes; policy_write changes a policy in place; sized by
+ *              user space.
  *   ring       emit.bpf.h reserves; user space reads; sized by user space.
  *   made, drops, serial   per-CPU counters, written here, read by user space.
  */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Socket functions of the kernel (inet_sendmsg and the like), for the fentry and the kprobe back end: what to keep at
- * entry, what to do at exit. Hooking above TCP means that kTLS gives plaintext, and io_uring is seen as well.
+ * Socket functions of the kernel (inet_sendmsg and the like), for the fentry and the kprobe back
+ * end: what to keep at entry, what to do at exit. Hooking above TCP means that kTLS gives
+ * plaintext, and io_uring is seen as well.
  *
- * sendfile() and splice() come through here in pieces that differ from kernel to kernel (sendpage up to 6.4, kernel
- * iterators after). They are watched as system calls instead, so only user memory counts here.
+ * sendfile() and splice() come through here in pieces that differ from kernel to kernel (sendpage
+ * up to 6.4, kernel iterators after). They are watched as system calls instead, so only user memory
+ * counts here.
  */
 #ifndef WEFT_MSG_BPF_H
 #define WEFT_MSG_BPF_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reading the kernel's own sockets: which ones are ours, who is at the two ends, where the streams stand.
+ * Reading the kernel's own sockets: which ones are ours, who is at the two ends, where the streams
+ * stand.
  */
 #ifndef WEFT_SOCK_BPF_H
 #define WEFT_SOCK_BPF_H
@@ -8,7 +9,10 @@
 #include "compat.bpf.h"
 #include "types.bpf.h"
 
-/* Stream sockets of TCP, MPTCP and Unix that a process holds; NULL for all others (also the kernel's own). */
+/*
+ * Stream sockets of TCP, MPTCP and Unix that a process holds; NULL for all others (also the
+ * kernel's own).
+ */
 static __always_inline struct sock *sock__usable(struct socket *sock)
 {
 	struct sock *sk;
@@ -61,8 +65,8 @@ static __always_inline __u16 sock__family(struct sock *sk)
 }
 
 /*
- * Do TCP's sequence numbers count the application's bytes? Not for MPTCP (they are the subflows'), and not with
- * an upper-layer protocol (kTLS: they count ciphertext).
+ * Do TCP's sequence numbers count the application's bytes? Not for MPTCP (they are the subflows'),
+ * and not with an upper-layer protocol (kTLS: they count ciphertext).
  */
 static __always_inline int sock__counts(struct sock *sk, __u16 family)
 {
@@ -79,8 +83,8 @@ static __always_inline __u32 sock__written(struct sock *sk)
 }
 
 /*
- * Sequence number after the last byte that the process read. A read that meets the peer's FIN steps over it too
- * (tcp_recvmsg_locked, found_fin_ok); that step is no byte.
+ * Sequence number after the last byte that the process read. A read that meets the peer's FIN steps
+ * over it too (tcp_recvmsg_locked, found_fin_ok); that step is no byte.
  */
 static __always_inline __u32 sock__read(struct sock *sk)
 {
@@ -95,9 +99,10 @@ static __always_inline __u32 sock__read(struct sock *sk)
 }
 
 /*
- * Did this TCP connection carry no bytes before the call that just moved `ret`? TCP counts the bytes it received and had
- * acknowledged (RFC 4898), so the first sequence numbers can be computed from the present ones. The SYN of a connection
- * that was opened from here counts as an acknowledged byte, that of an accepted one does not.
+ * Did this TCP connection carry no bytes before the call that just moved `ret`? TCP counts the
+ * bytes it received and had acknowledged (RFC 4898), so the first sequence numbers can be computed
+ * from the present ones. The SYN of a connection that was opened from here counts as an
+ * acknowledged byte, that of an accepted one does not.
  */
 static __always_inline int sock__is_fresh(struct sock *sk, int accepted, int dir, __u32 ret)
 {
@@ -112,8 +117,9 @@ static __always_inline int sock__is_fresh(struct sock *sk, int accepted, int dir
 }
 
 /*
- * A listener's backlog stays in the sockets that it begets (sk_clone copies it), and a socket that connected has none.
- * So the kernel's socket tells who opened a connection, also of those that were open before weft came.
+ * A listener's backlog stays in the sockets that it begets (sk_clone copies it), and a socket that
+ * connected has none. So the kernel's socket tells who opened a connection, also of those that were
+ * open before weft came.
  */
 static __always_inline int sock__was_accepted(struct sock *sk)
 {

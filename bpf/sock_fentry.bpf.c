@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Back end 1: fentry/fexit. The cheapest where the kernel has trampolines, and the return is never missed for want of room. */
+/*
+ * Back end 1: fentry/fexit. The cheapest where the kernel has trampolines, and the return is never
+ * missed for want of room.
+ */
 #include "msg.bpf.h"
 
 #define SENDMSG(fn)                                                                                \
@@ -54,8 +57,8 @@ int BPF_PROG(fexit_unix_connect, struct socket *sock, struct sockaddr *addr, int
 }
 
 /*
- * 6.10, commit 92ef0fd55ac8 ("net: change proto and proto_ops accept type"): one parameter fewer, so the
- * return value is somewhere else; bpf_get_func_ret() (5.17) knows where.
+ * 6.10, commit 92ef0fd55ac8 ("net: change proto and proto_ops accept type"): one parameter fewer,
+ * so the return value is somewhere else; bpf_get_func_ret() (5.17) knows where.
  */
 SEC("fexit/unix_accept")
 int BPF_PROG(fexit_unix_accept, struct socket *sock, struct socket *newsock)

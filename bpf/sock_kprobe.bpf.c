@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Back end 2: kprobe/kretprobe on the same functions, for kernels without trampolines. The kernel keeps room for a limited
- * number of calls under way for each kretprobe (10, or twice the CPUs); a return beyond that is missed. It shows
- * at the thread's next call, as WEFT_DROP_NO_STATE.
+ * Back end 2: kprobe/kretprobe on the same functions, for kernels without trampolines. The kernel
+ * keeps room for a limited number of calls under way for each kretprobe (10, or twice the CPUs); a
+ * return beyond that is missed. It shows at the thread's next call, as WEFT_DROP_NO_STATE.
  */
 #include "msg.bpf.h"
 
@@ -39,9 +39,9 @@ RECVMSG(inet6_recvmsg)
 RECVMSG(unix_stream_recvmsg)
 
 /*
- * What a kprobe at the entry can't say is whether the call will work. shutdown() fails only on sockets that are not
- * connected, where nothing is known that could be shut. A connect() or socketpair() that fails leaves a state behind that
- * says nothing wrong and ends with the socket.
+ * What a kprobe at the entry can't say is whether the call will work. shutdown() fails only on
+ * sockets that are not connected, where nothing is known that could be shut. A connect() or
+ * socketpair() that fails leaves a state behind that says nothing wrong and ends with the socket.
  */
 SEC("kprobe/inet_shutdown")
 int BPF_KPROBE(kprobe_inet_shutdown, struct socket *sock, int how)

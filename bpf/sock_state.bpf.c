@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Where connections begin and end, by tracepoints that every back end has: they are the same for all of them.
- * These run for the whole machine, so what they do first is one comparison or one look-up.
+ * Where connections begin and end, by tracepoints that every back end has: they are the same for
+ * all of them. These run for the whole machine, so what they do first is one comparison or one
+ * look-up.
  */
 #include "conn.bpf.h"
 
@@ -37,7 +38,10 @@ int BPF_PROG(state_changed, struct sock *sk, int oldstate, int newstate)
 		if (sk->sk_protocol == IPPROTO_TCP)
 			state__connecting(sk);
 	} else if (newstate == TCP_FIN_WAIT1 || newstate == TCP_LAST_ACK) {
-		/* shutdown() or close(): nothing more is written, though the socket may live on for a while */
+		/*
+		 * shutdown() or close(): nothing more is written, though the socket may live on for
+		 * a while
+		 */
 		st = bpf_map_lookup_elem(&conns, &key);
 		if (st)
 			conn__shut(st, WEFT_OUT, st->pid, st->tid);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Back ends 3 and 4: system calls, seen at their exit only, where the saved registers still hold the arguments.
- * tp_btf/sys_exit is the cheapest of all back ends for a selected process and needs no tracefs; its price is a few
- * instructions in every system call of the machine. The classic tracepoint stands behind it.
+ * Back ends 3 and 4: system calls, seen at their exit only, where the saved registers still hold
+ * the arguments. tp_btf/sys_exit is the cheapest of all back ends for a selected process and needs
+ * no tracefs; its price is a few instructions in every system call of the machine. The classic
+ * tracepoint stands behind it.
  *
- * The rare calls (shutdown, connect, accept, socketpair, sendfile, splice) are watched here for every back end
- * that has not a better place for them.
+ * The rare calls (shutdown, connect, accept, socketpair, sendfile, splice) are watched here for
+ * every back end that has not a better place for them.
  */
 #include "io.bpf.h"
 #include "sysno.bpf.h"
@@ -35,7 +36,10 @@ static __always_inline int sys__skipped(int dir, __u64 flags)
 	return flags & (MSG_OOB | (dir == WEFT_IN ? MSG_PEEK | MSG_ERRQUEUE : 0));
 }
 
-/* Was there room for a byte? Asked only when a read returned nothing. Nobody gives more than a few empty segments. */
+/*
+ * Was there room for a byte? Asked only when a read returned nothing. Nobody gives more than a few
+ * empty segments.
+ */
 __global int sys__has_room(struct call *c)
 {
 	struct iovec v;
@@ -303,8 +307,8 @@ int BPF_PROG(syscall_exit, struct pt_regs *regs, long ret)
 }
 
 /*
- * Beside fentry and kprobe, for a while: calls that began before weft came (user/kernel/late.c). A thread that has passed
- * one of the other programs has its `calls` entry and is theirs.
+ * Beside fentry and kprobe, for a while: calls that began before weft came (user/kernel/late.c). A
+ * thread that has passed one of the other programs has its `calls` entry and is theirs.
  */
 SEC("tp_btf/sys_exit")
 int BPF_PROG(syscall_late, struct pt_regs *regs, long ret)
@@ -328,7 +332,10 @@ int tracepoint_exit(struct trace_event_raw_sys_exit *ctx)
 	return sys__exit(task, (struct pt_regs *)bpf_task_pt_regs(task), ctx->id, ctx->ret);
 }
 
-/* sendfile and splice for the fentry back end, from the system call itself: one event a call on every kernel. */
+/*
+ * sendfile and splice for the fentry back end, from the system call itself: one event a call on
+ * every kernel.
+ */
 SEC("fexit/" SYS_FN(sendfile64))
 int BPF_PROG(fexit_sendfile, struct pt_regs *regs, long ret)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * System calls by number: which ones move bytes over sockets or otherwise matter, and how an architecture hands over
- * their arguments. At the exit of a call the saved registers still hold them, so one program at the exit is enough.
+ * System calls by number: which ones move bytes over sockets or otherwise matter, and how an
+ * architecture hands over their arguments. At the exit of a call the saved registers still hold
+ * them, so one program at the exit is enough.
  */
 #ifndef WEFT_SYSNO_BPF_H
 #define WEFT_SYSNO_BPF_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Processes: who comes under the filter, who leaves it. The mark sits on the leader's task, so threads need nothing,
- * and a process ends with its mark.
+ * Processes: who comes under the filter, who leaves it. The mark sits on the leader's task, so
+ * threads need nothing, and a process ends with its mark.
  */
 #include "task.bpf.h"
 
@@ -63,8 +63,8 @@ int BPF_PROG(task_fork, struct task_struct *parent, struct task_struct *child)
 }
 
 /*
- * When a thread that is not the leader execs, it becomes the leader, and the old one, which carried the mark,
- * is gone by now: task_exit() has kept the mark then.
+ * When a thread that is not the leader execs, it becomes the leader, and the old one, which carried
+ * the mark, is gone by now: task_exit() has kept the mark then.
  */
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(task_exec, struct task_struct *task, int old_pid)

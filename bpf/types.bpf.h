@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Values of the maps. User space fills `filter` and `settings` through the same definitions (the file includes
- * nothing but event.h).
+ * Values of the maps. User space fills `filter` and `settings` through the same definitions (the
+ * file includes nothing but event.h).
  */
 #ifndef WEFT_TYPES_BPF_H
 #define WEFT_TYPES_BPF_H
@@ -12,8 +12,8 @@
 
 /* bits of filter.bits */
 #define FILTER_BY_PID (1 << 0) /* named by the user, or a descendant of such a process */
-#define FILTER_BY_CGROUP                                                                           \
-	(1 << 1) /* because of its cgroup; alone: leaves the filter when it leaves the cgroup */
+/* because of its cgroup; alone: leaves the filter when it leaves the cgroup */
+#define FILTER_BY_CGROUP (1 << 1)
 #define FILTER_BY (FILTER_BY_PID | FILTER_BY_CGROUP)
 #define FILTER_EXITED (1 << 2)   /* EXIT was sent */
 #define FILTER_IO_URING (1 << 3) /* IOURING was sent */
@@ -70,7 +70,7 @@ struct settings {
 	__u32 pidns_level; /* of weft's PID namespace; 0 is the machine's */
 	__u64 pidns;       /* struct pid_namespace */
 	struct weft_policy initial;
-	__u32 n_cgroups; /* in the map cgroups */
+	__u32 n_cgroups;  /* in the map cgroups */
 	__u32 watch_exec; /* tell of programs that unselected processes begin to run */
 };
 

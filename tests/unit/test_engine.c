@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Connections and exchanges: order, loss, cuts, joins in the middle, and the books that must add up after each. */
+/*
+ * Connections and exchanges: order, loss, cuts, joins in the middle, and the books that must add up
+ * after each.
+ */
 #include <criterion/criterion.h>
 #include <stdio.h>
 
@@ -38,7 +41,8 @@ Test(engine, one_exchange)
 	struct span *s = server(f, "/a");
 
 	cr_expect_eq(status(s), 200);
-	cr_expect_eq(s->end_ns - s->start_ns, 1000000, "from the first byte read to the last byte written");
+	cr_expect_eq(s->end_ns - s->start_ns, 1000000,
+		     "from the first byte read to the last byte written");
 	cr_expect_eq(f->books.in_spans, 2);
 	feed__free(f);
 }
@@ -94,7 +98,8 @@ Test(engine, chunked_body_that_was_not_copied)
 
 	feed__accept(f, 1, PID, TID, 40001, 80);
 	feed__read(f, 1, PID, TID, REQ("/big"));
-	feed__cut(f, 1, PID, TID, WEFT_OUT, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\nxx", "yy\r\n",
+	feed__cut(f, 1, PID, TID, WEFT_OUT,
+		  "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\nxx", "yy\r\n",
 		  30000);
 	feed__cut(f, 1, PID, TID, WEFT_OUT, "", "some text\r\n", 20000);
 	feed__cut(f, 1, PID, TID, WEFT_OUT, "", "some text\r\n0\r\n\r\n", 20000);
@@ -310,12 +315,16 @@ Test(engine, redis_pipeline)
 
 	cr_assert(a);
 	cr_expect_eq(a->i, 3);
-	cr_expect_eq(f->spans[0]->end_ns - f->spans[0]->start_ns, 3000000, "from its connect to the last answer");
+	cr_expect_eq(f->spans[0]->end_ns - f->spans[0]->start_ns, 3000000,
+		     "from its connect to the last answer");
 	cr_expect_eq(f->spans[1]->end_ns - f->spans[1]->start_ns, 1000000);
 	feed__free(f);
 }
 
-/* Joined between a command and its answer: the answer, weak evidence by itself, is not the next command's. */
+/*
+ * Joined between a command and its answer: the answer, weak evidence by itself, is not the next
+ * command's.
+ */
 Test(engine, joined_before_a_weak_answer)
 {
 	struct feed *f = feed__new();

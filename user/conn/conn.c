@@ -6,8 +6,11 @@
 
 #include "../lib/table.h"
 
-/* How long a segment that is ahead of its turn waits for those in front of it. A packet is sent again after 200 ms and more
- * (RFC 6298 with Linux' minimum); a live event is late only by the time in which a thread was not scheduled. */
+/*
+ * How long a segment that is ahead of its turn waits for those in front of it. A packet is sent
+ * again after 200 ms and more (RFC 6298 with Linux' minimum); a live event is late only by the time
+ * in which a thread was not scheduled.
+ */
 #define WAIT_LIVE_NS (100ull * 1000 * 1000)
 #define WAIT_CAPTURE_NS (1500ull * 1000 * 1000)
 
@@ -15,7 +18,7 @@ struct conns {
 	struct conn_sink sink;
 	struct balance *books;
 	struct table by_id;
-	struct table by_pid;   /* struct users: Unix sockets only */
+	struct table by_pid; /* struct users: Unix sockets only */
 	struct list by_use;
 	struct list holding;
 	size_t max;

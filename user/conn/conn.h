@@ -3,7 +3,8 @@
  * conn/: connections and their two byte streams, put in order.
  *
  * In:  OPEN, DATA, EOF, SHUT and CLOSE events, in the order of the source.
- * Out: struct piece, in stream order, each byte at most once, every missing byte named (to proto/, through conn_sink).
+ * Out: struct piece, in stream order, each byte at most once, every missing byte named (to proto/,
+ *      through conn_sink).
  * Owner: struct conns owns every struct conn; a conn is valid until conn_sink.close returned.
  */
 #ifndef WEFT_CONN_H
@@ -22,32 +23,34 @@ struct piece {
 	uint64_t pos;        /* of the first byte; the low 32 bits are the event's `off` */
 	const uint8_t *data; /* NULL: missing */
 	uint32_t len;        /* bytes, captured or missing */
-	bool lost;           /* missing because events were lost, not because they were not copied */
-	bool call_begin;     /* the first byte is the first of a read or write call */
-	bool call_end;       /* the last byte is the last of its call */
-	bool event_end;      /* the event ends here: its place in the books is decided now */
-	uint64_t ts;         /* CLOCK_BOOTTIME ns, of the call */
+	/* missing because events were lost, not because they were not copied */
+	bool lost;
+	bool call_begin; /* the first byte is the first of a read or write call */
+	bool call_end;   /* the last byte is the last of its call */
+	bool event_end;  /* the event ends here: its place in the books is decided now */
+	uint64_t ts;     /* CLOCK_BOOTTIME ns, of the call */
 	uint32_t pid, tid;
 };
 
 /* One direction. Private to conn/. */
 struct stream {
 	bool started;
-	uint64_t next;       /* position of the next byte to deliver */
+	uint64_t next; /* position of the next byte to deliver */
 };
 
 struct conn {
 	uint64_t id;
-	struct weft_open open; /* addresses, role, flags: as the kernel gave them */
-	uint32_t pid;          /* process that used it last */
+	struct weft_open open;    /* addresses, role, flags: as the kernel gave them */
+	uint32_t pid;             /* process that used it last */
 	struct stream streams[2]; /* by enum weft_dir */
-	struct list held;      /* events behind a hole in one of the streams, in the order in which they came */
+	/* events behind a hole in one of the streams, in the order in which they came */
+	struct list held;
 	uint32_t n_held, held_bytes;
-	struct list by_use;    /* in conns.by_use, the longest unused first */
-	struct list by_pid;    /* Unix sockets: in the list of the process that used it last */
-	struct list holding;   /* in conns.holding while events are held */
-	void *flow;            /* proto/'s: what the engine knows of it */
-	bool called;           /* trace/'s: a call was made on it */
+	struct list by_use;  /* in conns.by_use, the longest unused first */
+	struct list by_pid;  /* Unix sockets: in the list of the process that used it last */
+	struct list holding; /* in conns.holding while events are held */
+	void *flow;          /* proto/'s: what the engine knows of it */
+	bool called;         /* trace/'s: a call was made on it */
 };
 
 static inline bool conn__third_party(const struct conn *c)
@@ -72,14 +75,25 @@ struct conn_sink {
 
 struct conns;
 
-/* `max`: connections kept at a time; beyond, the longest unused is closed. Times are those of the events. NULL: out of memory. */
+/*
+ * `max`: connections kept at a time; beyond, the longest unused is closed. Times are those of the
+ * events. NULL: out of memory.
+ */
 struct conns *conns__new(size_t max, const struct conn_sink *sink, struct balance *books);
-/* Take one event of a connection; other kinds are ignored. Every DATA event must have been received in the books before. */
+/*
+ * Take one event of a connection; other kinds are ignored. Every DATA event must have been received
+ * in the books before.
+ */
 void conns__event(struct conns *cs, const struct weft_event *ev);
-/* Time passes: give up waiting for bytes that did not come. `now`: CLOCK_BOOTTIME ns, or the file's time. */
+/*
+ * Time passes: give up waiting for bytes that did not come. `now`: CLOCK_BOOTTIME ns, or the file's
+ * time.
+ */
 void conns__tick(struct conns *cs, uint64_t now);
-/* A process ended: close the Unix sockets that it used last, which no kernel event closes on system-call back ends.
- * Calls forget(ctx, sock, conn), which may be NULL, for each. */
+/*
+ * A process ended: close the Unix sockets that it used last, which no kernel event closes on
+ * system-call back ends. Calls forget(ctx, sock, conn), which may be NULL, for each.
+ */
 void conns__process_exit(struct conns *cs, uint32_t pid, uint64_t ts,
 			 void (*forget)(void *ctx, uint64_t sock, uint64_t conn), void *ctx);
 size_t conns__count(const struct conns *cs);
@@ -91,8 +105,13 @@ void conns__free(struct conns *cs, uint64_t ts);
 /* The first byte is at this position. Without it, the first byte that comes is the first. */
 void stream__begin(struct stream *s, uint32_t pos);
 /* Take one DATA, EOF or SHUT event; delivers what is in order now. */
-void conn__push(struct conn *c, const struct weft_data *d, struct balance *books, const struct conn_sink *sink);
-/* Deliver what is held, with the holes before it declared lost: all, or what was held since before `older_than`. */
-void conn__flush(struct conn *c, uint64_t older_than, struct balance *books, const struct conn_sink *sink);
+void conn__push(struct conn *c, const struct weft_data *d, struct balance *books,
+		const struct conn_sink *sink);
+/*
+ * Deliver what is held, with the holes before it declared lost: all, or what was held since before
+ * `older_than`.
+ */
+void conn__flush(struct conn *c, uint64_t older_than, struct balance *books,
+		 const struct conn_sink *sink);
 
 #endif /* WEFT_CONN_H */

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Which protocol a connection speaks, and which end asks. Decided by bytes at the beginning of a turn; a port only breaks ties.
+ * Which protocol a connection speaks, and which end asks. Decided by bytes at the beginning of a
+ * turn; a port only breaks ties.
  */
 #include <stdlib.h>
 
 #include "flow.h"
 
-#define MISSES_NEW 6      /* turns that are nothing we know, until a connection seen from its start is let go */
+/* turns that are nothing we know, until a connection seen from its start is let go */
+#define MISSES_NEW 6
 #define MISSES_PREOPEN 24 /* and one that was joined in the middle of something */
 
 static bool reqs(enum detect_result r)
@@ -26,8 +28,8 @@ static uint16_t server_port(const struct flow *f, enum weft_dir req_dir)
 }
 
 /*
- * What the responder said before the first request that we hold answers one that was not seen: it must not answer ours. (A
- * greeting answers nothing, and is the parser's to judge.)
+ * What the responder said before the first request that we hold answers one that was not seen: it
+ * must not answer ours. (A greeting answers nothing, and is the parser's to judge.)
  */
 static void drop_stale_answers(struct flow *f)
 {
@@ -81,7 +83,8 @@ static void decide(struct flow *f, const struct protocol *proto, enum weft_dir r
 }
 
 /* A weak answer counts when the port agrees, or when both directions gave the same one. */
-static bool second_opinion(struct flow *f, const struct protocol *proto, enum weft_dir dir, enum detect_result r)
+static bool second_opinion(struct flow *f, const struct protocol *proto, enum weft_dir dir,
+			   enum detect_result r)
 {
 	enum weft_dir req_dir = requester(r, dir);
 

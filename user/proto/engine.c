@@ -6,9 +6,10 @@
 #define DETECT_BYTES_MAX (16 * 1024) /* of one direction, while the protocol is unknown */
 /* With nothing outstanding that is known, and this long without a byte: nothing is outstanding. */
 #define QUIET_NS (1000ull * 1000 * 1000)
+#define STEADY_TURNS 3
 
-struct engine *engine__new(uint64_t wanted, const struct exchange_sink *sink, const struct policy_sink *policy,
-			   struct balance *books)
+struct engine *engine__new(uint64_t wanted, const struct exchange_sink *sink,
+			   const struct policy_sink *policy, struct balance *books)
 {
 	struct engine *e = calloc(1, sizeof(*e));
 
@@ -68,6 +69,28 @@ void flow__off(struct flow *f, enum drop_reason why)
 	flow__set_policy(f, &(struct weft_policy){ .off = 1 });
 }
 
+void flow__switch(struct flow *f)
+{
+	exchange__give_up(f, UINT64_MAX, 0, f->now);
+	for (int dir = 0; dir < 2; dir++) {
+		struct half *h = &f->half[dir];
+
+		exchange__ignore(f, h, DROP_CONTROL);
+		h->skip = 0;
+		h->searching = h->wait_fresh = false;
+	}
+	if (f->proto->fini)
+		f->proto->fini(f->state);
+	free(f->state);
+	f->state = NULL;
+	f->proto = NULL;
+	f->phase = FLOW_DETECT;
+	f->unsure = f->overlaps = f->one_ways = false;
+	for (int dir = 0; dir < 2 && f->phase == FLOW_DETECT; dir++)
+		if (f->half[dir].len)
+			flow__detect(f, dir);
+}
+
 static void on_open(void *ctx, struct conn *c)
 {
 	struct engine *e = ctx;
@@ -83,15 +106,38 @@ static void on_open(void *ctx, struct conn *c)
 	}
 }
 
-/* The requester begins a turn: does first in, first out hold again? What is still open then will not be answered for certain. */
-static void order_again(struct flow *f)
+/*
+ * Are requests and answers in step again, as far as can be seen while nothing is paired? Where a
+ * request can be reported after its answer, several turns must have gone by in which as many
+ * answers came as requests.
+ */
+static bool in_step(struct flow *f)
 {
+	const struct half *resp = &f->half[!f->req_dir];
 	bool drained = list__empty(&f->pending) && f->now - f->before >= QUIET_NS;
 
-	if (!f->unsure || f->unsure_turn >= f->turn || (f->overlaps && !drained))
+	f->steady = f->ahead == f->ahead_before ? f->steady + 1 : 0;
+	f->ahead_before = f->ahead;
+	if (f->unsure_turn >= f->turn || (f->overlaps && !drained))
+		return false;
+	return !flow__reported_late(f) ||
+	       (f->steady >= STEADY_TURNS && !resp->len && !resp->searching);
+}
+
+/*
+ * The requester begins a turn: does first in, first out hold again? What is still open then will
+ * not be answered for certain.
+ */
+static void order_again(struct flow *f)
+{
+	struct half *resp = &f->half[!f->req_dir];
+
+	if (!f->unsure || !in_step(f))
 		return;
 	exchange__give_up(f, f->turn, EXCHANGE_LOST_BYTES, f->now);
 	f->unsure = false;
+	/* What the responder has begun to say answers something older. */
+	resp->nobody |= resp->len || resp->partial || resp->skip || resp->searching;
 }
 
 /* Bytes in one direction after bytes in the other: a new turn. */
@@ -133,7 +179,8 @@ static void feed(struct flow *f, enum weft_dir dir, const struct piece *p, bool 
 		return;
 	if (f->phase == FLOW_OFF || !half__append(h, &rest, f->calls, fresh)) {
 		if (p->event_end)
-			balance__drop(f->engine->books, f->phase == FLOW_OFF ? f->off_reason : DROP_NO_MEMORY, 1);
+			balance__drop(f->engine->books,
+				      f->phase == FLOW_OFF ? f->off_reason : DROP_NO_MEMORY, 1);
 		if (f->phase == FLOW_ON)
 			flow__off(f, DROP_NO_MEMORY);
 		return;
@@ -141,7 +188,8 @@ static void feed(struct flow *f, enum weft_dir dir, const struct piece *p, bool 
 	if (f->phase == FLOW_ON)
 		half__run(f, dir, false);
 	/* An answer may have waited for this request. */
-	if (f->phase == FLOW_ON && dir == f->req_dir && f->half[!dir].len && !list__empty(&f->pending))
+	if (f->phase == FLOW_ON && dir == f->req_dir && f->half[!dir].len &&
+	    !list__empty(&f->pending))
 		half__run(f, !dir, false);
 }
 
@@ -150,8 +198,10 @@ static void feed_unknown(struct flow *f, enum weft_dir dir, const struct piece *
 {
 	struct half *h = &f->half[dir];
 
-	if (!p->data || h->wait_fresh || h->len + p->len > DETECT_BYTES_MAX || !half__append(h, p, f->calls, fresh)) {
-		balance__drop(f->engine->books, DROP_UNKNOWN_PROTOCOL, half__consume(h, h->len) + p->event_end);
+	if (!p->data || h->wait_fresh || h->len + p->len > DETECT_BYTES_MAX ||
+	    !half__append(h, p, f->calls, fresh)) {
+		balance__drop(f->engine->books, DROP_UNKNOWN_PROTOCOL,
+			      half__consume(h, h->len) + p->event_end);
 		h->wait_fresh = true;
 		f->whole = false;
 		return;
@@ -217,7 +267,9 @@ static void on_close(void *ctx, struct conn *c, uint64_t ts)
 			why |= EXCHANGE_LOST_BYTES;
 		exchange__give_up(f, UINT64_MAX, why, ts);
 	}
-	let_go(f, f->phase == FLOW_DETECT ? DROP_UNKNOWN_PROTOCOL : f->proto ? DROP_MID_STREAM : f->off_reason);
+	let_go(f, f->phase == FLOW_DETECT ? DROP_UNKNOWN_PROTOCOL
+		  : f->proto              ? DROP_MID_STREAM
+					  : f->off_reason);
 	for (int dir = 0; dir < 2; dir++)
 		half__free(&f->half[dir], f->proto);
 	if (f->proto && f->proto->fini)
@@ -229,5 +281,7 @@ static void on_close(void *ctx, struct conn *c, uint64_t ts)
 
 struct conn_sink engine__conn_sink(struct engine *e)
 {
-	return (struct conn_sink){ .ctx = e, .open = on_open, .piece = on_piece, .eof = on_eof, .close = on_close };
+	return (struct conn_sink){
+		.ctx = e, .open = on_open, .piece = on_piece, .eof = on_eof, .close = on_close
+	};
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The engine: recognises each connection's protocol, runs its parser over the pieces of both directions, and pairs requests
- * with responses. What it hands on is the exchange.
+ * The engine: recognises each connection's protocol, runs its parser over the pieces of both
+ * directions, and pairs requests with responses. What it hands on is the exchange.
  */
 #ifndef WEFT_ENGINE_H
 #define WEFT_ENGINE_H
@@ -12,42 +12,51 @@
 #include "proto.h"
 
 /*
- * A request and its response. Made when the first byte of the request was seen; handed to exchange_sink.begin when the
- * request is known to be one, and to .end exactly once after that. Owned by the engine until .end, then by the sink, which frees it with
- * exchange__free(). All times are CLOCK_BOOTTIME ns, 0 unknown.
+ * A request and its response. Made when the first byte of the request was seen; handed to
+ * exchange_sink.begin when the request is known to be one, and to .end exactly once after that.
+ * Owned by the engine until .end, then by the sink, which frees it with exchange__free(). All times
+ * are CLOCK_BOOTTIME ns, 0 unknown.
  */
 struct exchange {
-	struct list link;            /* in its flow */
-	struct conn *conn;           /* valid until .end returned */
+	struct list link;  /* in its flow */
+	struct conn *conn; /* valid until .end returned */
 	const struct protocol *proto;
-	const void *state;           /* the protocol's, for describe(); valid until .end returned */
-	bool server;                 /* the traced process is the responder */
-	bool local_asks;             /* the requester is the connection's local end (in a packet capture: either) */
-	unsigned flags;              /* enum exchange_flags */
-	size_t n;                    /* requests: 1, or more in a batch */
+	const void *state; /* the protocol's, for describe(); valid until .end returned */
+	bool server;       /* the traced process is the responder */
+	/* the requester is the connection's local end (in a packet capture: either) */
+	bool local_asks;
+	unsigned flags; /* enum exchange_flags */
+	size_t n;       /* requests: 1, or more in a batch */
 	size_t n_answered;
 	struct message **reqs, **resps; /* n each; resps[i] NULL while unanswered */
 	uint64_t req_start, req_end;    /* first and last byte of the request(s) */
 	uint64_t resp_start, resp_end;
-	bool first;                  /* the request's first byte is the connection's */
-	uint32_t req_pos;            /* stream position of the request's first byte (struct weft_data.off) */
-	uint32_t pid;                /* who moved the request's first byte */
-	uint32_t req_tid, resp_tid;  /* threads that moved the first request byte and the last response byte */
-	uint64_t events;             /* data events that belong to it */
-	bool begun;                  /* .begin was called */
-	uint64_t call;               /* private: which call its request came in */
-	uint64_t done_call;          /* private: the call its request ended in */
-	uint64_t turn;               /* private: the turn its request ended in */
-	bool doubtful;               /* private: other requests may have been lost before it: no answer is certainly its own */
-	bool at_risk;                /* private: its answer may be among bytes that were not captured */
-	void *node;                  /* trace/'s */
+	bool first; /* the request's first byte is the connection's */
+	/* stream position of the request's first byte (struct weft_data.off) */
+	uint32_t req_pos;
+	uint32_t pid; /* who moved the request's first byte */
+	/* threads that moved the first request byte and the last response byte */
+	uint32_t req_tid, resp_tid;
+	uint64_t events;    /* data events that belong to it */
+	bool begun;         /* .begin was called */
+	uint64_t call;      /* private: which call its request came in */
+	uint64_t done_call; /* private: the call its request ended in */
+	uint64_t turn;      /* private: the turn its request ended in */
+	/* private: other requests may have been lost before it: no answer is certainly its own */
+	bool doubtful;
+	/* private: its answer may be among bytes that were not captured */
+	bool at_risk;
+	void *node; /* trace/'s */
 };
 
 void exchange__free(struct exchange *x);
 
 struct exchange_sink {
 	void *ctx;
-	/* The request is known. For a batch: called once more for each request that joins, with its position. */
+	/*
+	 * The request is known. For a batch: called once more for each request that joins, with its
+	 * position.
+	 */
 	void (*begin)(void *ctx, struct exchange *x, uint32_t req_pos);
 	/* A call of this thread moved bytes of the exchange's request or response (after begin). */
 	void (*moved)(void *ctx, struct exchange *x, enum proto_dir dir, uint32_t tid, uint64_t ts);
@@ -64,11 +73,14 @@ struct policy_sink {
 struct engine;
 
 /* `wanted`: bit i is protocol_table[i]; others are recognised and let go. NULL: out of memory. */
-struct engine *engine__new(uint64_t wanted, const struct exchange_sink *sink, const struct policy_sink *policy,
-			   struct balance *books);
+struct engine *engine__new(uint64_t wanted, const struct exchange_sink *sink,
+			   const struct policy_sink *policy, struct balance *books);
 /* The sink to give to conn/. */
 struct conn_sink engine__conn_sink(struct engine *e);
-/* weft ends: exchanges that are still open when their connection is closed now were not cut off by anybody else. */
+/*
+ * weft ends: exchanges that are still open when their connection is closed now were not cut off by
+ * anybody else.
+ */
 void engine__stop(struct engine *e);
 void engine__free(struct engine *e);
 

@@ -4,7 +4,9 @@
 
 #include "flow.h"
 
-/* Requests in flight on one connection, and requests in one batch; beyond, the oldest is given up. */
+/*
+ * Requests in flight on one connection, and requests in one batch; beyond, the oldest is given up.
+ */
 #define PENDING_MAX 4096
 #define BATCH_MAX 1024
 
@@ -57,7 +59,8 @@ bool exchange__start(struct flow *f, struct half *h)
 	x->local_asks = f->req_dir == WEFT_OUT;
 	x->req_start = at->ts;
 	x->req_pos = (uint32_t)h->pos;
-	x->first = (f->conn->open.h.flags & WEFT_F_POS) && f->conn->open.pos[f->req_dir] == x->req_pos;
+	x->first = (f->conn->open.h.flags & WEFT_F_POS) &&
+		   f->conn->open.pos[f->req_dir] == x->req_pos;
 	x->pid = at->pid;
 	x->req_tid = at->tid;
 	x->call = at->call;
@@ -106,13 +109,19 @@ static struct exchange *batch_of(struct flow *f, const struct exchange *x)
 	return last->call == x->call && last->n_answered == 0 && last->n < BATCH_MAX ? last : NULL;
 }
 
-/* Let go of what the halves hold of x. A response under way goes with it: what was seen of it may be described. */
+/*
+ * Let go of what the halves hold of x. A response under way goes with it: what was seen of it may
+ * be described.
+ */
 static void detach(struct flow *f, struct exchange *x)
 {
 	struct half *req = &f->half[f->req_dir], *resp = &f->half[!f->req_dir];
 
 	if (req->x == x) {
-		/* Answered before it was asked in full: the rest of the request goes into a message of its own. */
+		/*
+		 * Answered before it was asked in full: the rest of the request goes into a message
+		 * of its own.
+		 */
 		req->x = NULL;
 		req->m = NULL;
 		req->m_in_exchange = false;
@@ -141,7 +150,10 @@ static void end(struct flow *f, struct exchange *x)
 	f->engine->sink.end(f->engine->sink.ctx, x);
 }
 
-/* Too much is outstanding: nobody can be given an answer any more that comes from here on, but by its key. */
+/*
+ * Too much is outstanding: nobody can be given an answer any more that comes from here on, but by
+ * its key.
+ */
 static void too_many(struct flow *f)
 {
 	struct exchange *oldest = LIST_OF(f->pending.next, struct exchange, link);
@@ -152,8 +164,8 @@ static void too_many(struct flow *f)
 		return;
 	}
 	exchange__give_up(f, UINT64_MAX, EXCHANGE_LOST_BYTES, f->now);
-	f->unsure = f->overlaps = true;
-	f->unsure_turn = f->turn;
+	flow__doubt(f, f->turn);
+	f->overlaps = true;
 	f->whole = false;
 }
 
@@ -169,7 +181,7 @@ void exchange__begin(struct flow *f, struct half *h)
 	if (f->n_pending >= PENDING_MAX)
 		too_many(f);
 	x->begun = true;
-	x->doubtful = f->unsure && !f->proto->keyed;
+	x->doubtful = f->unsure && flow__ordered(f);
 	x->turn = f->turn;
 	f->seen_request = true;
 	list__append(&f->pending, &x->link);
@@ -189,6 +201,7 @@ static void asked(struct flow *f, struct half *h, struct exchange *x)
 	if (!x->doubtful)
 		return;
 	x->flags |= EXCHANGE_NO_RESPONSE | EXCHANGE_LOST_BYTES;
+	f->ahead++;
 	end(f, x);
 }
 
@@ -282,18 +295,19 @@ void exchange__answer(struct flow *f, struct half *h)
 }
 
 /*
- * An answer to nothing that is known. At the beginning of a connection that was open before, its request was asked before weft came. Later
- * its request was overlooked, or is still to come (two threads, one socket): the next one is not asked for certain behind all others.
- * A server that was watched from the start may have spoken unasked.
+ * An answer to nothing that is known. At the beginning of a connection that was open before, its
+ * request was asked before weft came. Later its request was overlooked, or is still to come (two
+ * threads, one socket): the next one is not asked for certain behind all others. A server that was
+ * watched from the start may have spoken unasked.
  */
 static void stray(struct flow *f, struct half *h)
 {
 	bool unasked = f->whole && f->req_dir == WEFT_IN;
 
-	if (f->seen_request && !f->unsure && !unasked && !f->proto->keyed && !h->nobody) {
-		f->unsure = true;
-		f->unsure_turn = f->turn + 1;
-	}
+	if (f->seen_request && !f->unsure && !unasked && flow__ordered(f) && !h->nobody)
+		flow__doubt(f, f->turn + 1);
+	if (!h->nobody)
+		f->ahead--;
 	exchange__ignore(f, h, f->seen_request ? DROP_LOST_BYTES : DROP_MID_STREAM);
 }
 
@@ -308,10 +322,17 @@ void exchange__response_done(struct flow *f, struct half *h)
 	}
 	x->resps[x->n_answered++] = h->m;
 	x->events += h->m_events;
-	x->resp_end = h->last.ts;
-	x->resp_tid = h->last.tid;
+	if (h->m->lost)
+		x->flags |= EXCHANGE_LOST_BYTES;
+	if (h->m->end_unseen) {
+		x->flags |= EXCHANGE_CUT | EXCHANGE_LOST_BYTES;
+		x->resp_end = x->resp_end ? x->resp_end : x->req_end;
+	} else {
+		x->resp_end = h->last.ts;
+		x->resp_tid = h->last.tid;
+	}
 	if (!x->resp_start)
-		x->resp_start = h->last.ts;
+		x->resp_start = x->resp_end;
 	h->m = NULL;
 	h->m_events = 0;
 	h->x = NULL;
@@ -322,6 +343,28 @@ void exchange__response_done(struct flow *f, struct half *h)
 	end(f, x);
 }
 
+void exchange__part(struct flow *f, struct half *h, enum proto_dir role)
+{
+	struct exchange *x = h->nobody ? NULL : by_key(f, h->m->key);
+
+	f->strikes = 0;
+	if (!x) {
+		exchange__ignore(f, h, DROP_CONTROL);
+		return;
+	}
+	x->events += h->m_events;
+	h->m_events = 0;
+	h->x = NULL;
+	message__free(h->m, f->proto);
+	h->m = NULL;
+	if (role == PROTO_RESP) {
+		x->resp_end = h->last.ts;
+		return;
+	}
+	x->req_end = h->last.ts;
+	f->engine->sink.moved(f->engine->sink.ctx, x, role, h->last.tid, h->last.ts);
+}
+
 void exchange__ignore(struct flow *f, struct half *h, enum drop_reason why)
 {
 	struct exchange *x = h->x;
@@ -329,8 +372,11 @@ void exchange__ignore(struct flow *f, struct half *h, enum drop_reason why)
 	balance__drop(f->engine->books, why, h->m_events);
 	h->m_events = 0;
 	h->nobody = h->rest = false;
-	if (h->m_in_exchange) {
-		/* Known as a request before and now withdrawn: only a broken parser does this; stay safe. */
+	if (h->m_in_exchange && x) {
+		/*
+		 * Known as a request before and now withdrawn: only a broken parser does this; stay
+		 * safe.
+		 */
 		x->flags |= EXCHANGE_CUT;
 		h->m = NULL;
 		h->m_in_exchange = false;
@@ -349,7 +395,10 @@ void exchange__ignore(struct flow *f, struct half *h, enum drop_reason why)
 static void give_up(struct flow *f, struct exchange *x, unsigned flags, uint64_t ts)
 {
 	x->flags |= flags | (x->resp_start ? EXCHANGE_CUT : EXCHANGE_NO_RESPONSE);
-	/* It lasted until its end was clear; an answer that began lasted to its last byte, unless it still goes on. */
+	/*
+	 * It lasted until its end was clear; an answer that began lasted to its last byte, unless
+	 * it still goes on.
+	 */
 	if (!x->resp_start || (flags & EXCHANGE_STOPPED))
 		x->resp_end = ts;
 	else if (f->half[!f->req_dir].last.ts > x->resp_end)
@@ -361,7 +410,7 @@ void exchange__abandon_message(struct flow *f, struct half *h, enum proto_dir ro
 {
 	if (role == PROTO_RESP && h->x)
 		give_up(f, h->x, EXCHANGE_LOST_BYTES, h->last.ts); /* takes the message along */
-	if (!h->m_in_exchange) {
+	if (!h->m_in_exchange || !h->x) {
 		exchange__ignore(f, h, f->seen_request ? DROP_LOST_BYTES : DROP_MID_STREAM);
 		return;
 	}
@@ -401,8 +450,6 @@ void exchange__settle_risk(struct flow *f, bool kept)
 		else
 			x->at_risk = false;
 	}
-	if (all) {
-		f->unsure = true;
-		f->unsure_turn = f->turn;
-	}
+	if (all)
+		flow__doubt(f, f->turn);
 }

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * One direction of a flow: the bytes that wait, the bytes that are skipped, the bytes that are missing, and the loop
- * that shows them to the parser.
+ * One direction of a flow: the bytes that wait, the bytes that are skipped, the bytes that are
+ * missing, and the loop that shows them to the parser.
  */
 #include <stdlib.h>
 
 #include "flow.h"
 
-#define KEEP_BUFFER 2048   /* an empty buffer that is larger is given back */
-#define ZERO_STEPS_MAX 8192 /* messages that end without bytes, in a row: more is a parser that does not end */
-#define STRIKES_MAX 8      /* parse errors in a row until the flow is let go */
-/* How long, and how much of, an answer waits for its request, which another thread's call may report later. */
+#define KEEP_BUFFER 2048 /* an empty buffer that is larger is given back */
+/* messages that end without bytes, in a row: more is a parser that does not end */
+#define ZERO_STEPS_MAX 8192
+#define STRIKES_MAX 8 /* parse errors in a row until the flow is let go */
+/*
+ * How long, and how much of, an answer waits for its request, which another thread's call may
+ * report later.
+ */
 #define PARK_NS (100ull * 1000 * 1000)
 #define PARK_BYTES (16 * 1024)
 
@@ -55,8 +59,15 @@ bool half__append(struct half *h, const struct piece *p, uint64_t call, bool fre
 	memcpy(h->buf + h->off + h->len, p->data, p->len);
 	h->len += p->len;
 	h->marks[h->n_marks++] = (struct mark){
-		.start = p->pos, .end = p->pos + p->len, .ts = p->ts, .pid = p->pid, .tid = p->tid, .call = call,
-		.fresh = fresh && p->call_begin, .ends_call = p->call_end, .events = p->event_end,
+		.start = p->pos,
+		.end = p->pos + p->len,
+		.ts = p->ts,
+		.pid = p->pid,
+		.tid = p->tid,
+		.call = call,
+		.fresh = fresh && p->call_begin,
+		.ends_call = p->call_end,
+		.events = p->event_end,
 	};
 	return true;
 }
@@ -108,8 +119,7 @@ static void moved(struct flow *f, struct half *h, enum proto_dir role)
 static void finish(struct flow *f, struct half *h, enum proto_dir role, enum message_state what)
 {
 	switch (what) {
-	case MESSAGE_PARTIAL:
-		break;
+	case MESSAGE_PARTIAL: break;
 	case MESSAGE_HEAD:
 		if (role == PROTO_REQ)
 			exchange__begin(f, h);
@@ -120,10 +130,16 @@ static void finish(struct flow *f, struct half *h, enum proto_dir role, enum mes
 		else
 			exchange__response_done(f, h);
 		break;
-	case MESSAGE_IGNORE:
-		exchange__ignore(f, h, DROP_CONTROL);
-		break;
+	case MESSAGE_IGNORE: exchange__ignore(f, h, DROP_CONTROL); break;
+	case MESSAGE_PART: exchange__part(f, h, role); break;
+	case MESSAGE_ANSWER: exchange__response_done(f, h); break;
 	}
+}
+
+/* Does it begin, or go on with, a request? */
+static bool asks(enum message_state what)
+{
+	return what == MESSAGE_PARTIAL || what == MESSAGE_HEAD || what == MESSAGE_DONE;
 }
 
 static void discard(struct flow *f, struct half *h, size_t n, enum drop_reason why)
@@ -134,7 +150,9 @@ static void discard(struct flow *f, struct half *h, size_t n, enum drop_reason w
 /* What a gap in the requester's bytes means for what is asked behind it. */
 static void lose_requests(struct flow *f, struct half *h, bool certain)
 {
-	struct exchange *last = list__empty(&f->pending) ? NULL : LIST_OF(f->pending.prev, struct exchange, link);
+	struct exchange *last = list__empty(&f->pending)
+					? NULL
+					: LIST_OF(f->pending.prev, struct exchange, link);
 
 	/* Commands of the same call may be among them: the batch is not whole. */
 	if (f->proto->batches && last && last->call == f->calls)
@@ -142,13 +160,13 @@ static void lose_requests(struct flow *f, struct half *h, bool certain)
 	if (h->rest)
 		return;
 	h->made_unsure = !certain && !f->unsure;
-	f->unsure = true;
-	f->unsure_turn = f->turn;
+	flow__doubt(f, f->turn);
 }
 
 /*
- * Bytes of unknown meaning are missing: from here on no message boundary is known. `certain`: events were lost, how many messages
- * with them and of which turns nobody knows; else it is a place in one call that was not captured.
+ * Bytes of unknown meaning are missing: from here on no message boundary is known. `certain`:
+ * events were lost, how many messages with them and of which turns nobody knows; else it is a place
+ * in one call that was not captured.
  */
 static void lose(struct flow *f, struct half *h, enum proto_dir role, bool certain)
 {
@@ -157,14 +175,13 @@ static void lose(struct flow *f, struct half *h, enum proto_dir role, bool certa
 		h->x->flags |= EXCHANGE_LOST_BYTES;
 	h->rest = h->m && h->m->fills_turn && !h->searching && !certain;
 	h->searching = !h->rest;
-	if (f->proto->keyed)
+	if (!flow__ordered(f))
 		return;
 	if (role == PROTO_REQ) {
 		lose_requests(f, h, certain);
 	} else if (certain) {
 		exchange__give_up(f, UINT64_MAX, EXCHANGE_LOST_BYTES, f->now);
-		f->unsure = true;
-		f->unsure_turn = f->turn;
+		flow__doubt(f, f->turn);
 	} else {
 		exchange__risk(f);
 	}
@@ -194,14 +211,14 @@ void half__end_rest(struct flow *f, enum weft_dir dir)
 		if (h->x)
 			h->x->at_risk = false;
 		finish(f, h, PROTO_RESP, MESSAGE_DONE);
-		if (!f->proto->keyed)
+		if (flow__ordered(f))
 			exchange__settle_risk(f, false);
 		return;
 	}
 	finish(f, h, PROTO_REQ, MESSAGE_DONE);
 	/* What was asked further in this turn is not known; its answers are nobody's. */
-	f->unsure = !f->proto->keyed;
-	f->unsure_turn = f->turn;
+	if (flow__ordered(f))
+		flow__doubt(f, f->turn);
 }
 
 bool half__absorb(struct flow *f, enum weft_dir dir, const struct piece *p)
@@ -211,7 +228,12 @@ bool half__absorb(struct flow *f, enum weft_dir dir, const struct piece *p)
 	if (f->phase != FLOW_ON || !h->rest)
 		return false;
 	h->pos = p->pos + p->len;
-	h->last = (struct mark){ .start = p->pos, .end = h->pos, .ts = p->ts, .pid = p->pid, .tid = p->tid, .call = f->calls };
+	h->last = (struct mark){ .start = p->pos,
+				 .end = h->pos,
+				 .ts = p->ts,
+				 .pid = p->pid,
+				 .tid = p->tid,
+				 .call = f->calls };
 	book(h, flow__role(f, dir), p->event_end);
 	moved(f, h, flow__role(f, dir));
 	return true;
@@ -253,7 +275,8 @@ static void pass_searched(struct flow *f, struct half *h, enum proto_dir role, s
 		book(h, role, events);
 		moved(f, h, role);
 	} else {
-		balance__drop(f->engine->books, f->seen_request ? DROP_LOST_BYTES : DROP_MID_STREAM, events);
+		balance__drop(f->engine->books, f->seen_request ? DROP_LOST_BYTES : DROP_MID_STREAM,
+			      events);
 	}
 }
 
@@ -268,7 +291,7 @@ static void settle(struct flow *f, struct half *h, enum proto_dir role)
 	h->made_unsure = false;
 	if (!resumed)
 		exchange__abandon_message(f, h, role);
-	if (role == PROTO_RESP && !f->proto->keyed)
+	if (role == PROTO_RESP && flow__ordered(f))
 		exchange__settle_risk(f, resumed);
 }
 
@@ -281,7 +304,10 @@ static bool search(struct flow *f, struct half *h, enum proto_dir role, bool gap
 	ssize_t at = h->wait_fresh ? -1 : f->proto->resync(f->state, role, &in, h->m);
 
 	if (at < 0 || (size_t)at > h->len) {
-		/* The boundary may lie across the end of what is here: it is asked again, with what comes next. */
+		/*
+		 * The boundary may lie across the end of what is here: it is asked again, with what
+		 * comes next.
+		 */
 		if (h->wait_fresh || gap_follows || h->len >= f->proto->buffer_cap)
 			pass_searched(f, h, role, h->len);
 		return false;
@@ -292,10 +318,12 @@ static bool search(struct flow *f, struct half *h, enum proto_dir role, bool gap
 }
 
 /* Take `n` bytes, all of which are buffered, into the message under way. */
-static void take(struct flow *f, struct half *h, enum proto_dir role, size_t n, enum message_state what)
+static void take(struct flow *f, struct half *h, enum proto_dir role, size_t n,
+		 enum message_state what)
 {
 	if (what != MESSAGE_IGNORE) {
-		if (role == PROTO_REQ && !h->x && !h->nobody && !exchange__start(f, h)) {
+		if (role == PROTO_REQ && asks(what) && !h->x && !h->nobody &&
+		    !exchange__start(f, h)) {
 			flow__off(f, DROP_NO_MEMORY);
 			return;
 		}
@@ -303,17 +331,23 @@ static void take(struct flow *f, struct half *h, enum proto_dir role, size_t n, 
 			exchange__answer(f, h);
 	}
 	book(h, role, half__consume(h, n));
+	h->partial = what == MESSAGE_PARTIAL || what == MESSAGE_HEAD;
 	if (what != MESSAGE_IGNORE)
 		moved(f, h, role);
 }
 
 /* One step of the parser. False: wait for more. */
-static bool step(struct flow *f, struct half *h, enum proto_dir role, bool gap_follows, unsigned *zero_steps)
+static bool step(struct flow *f, struct half *h, enum proto_dir role, bool gap_follows,
+		 unsigned *zero_steps)
 {
 	struct proto_in in = view(h, gap_follows);
 	enum message_state what = MESSAGE_PARTIAL;
 	ssize_t r = f->proto->parse(f->state, role, &in, h->m, &what);
 
+	if (r == PARSE_SWITCH) {
+		flow__switch(f);
+		return false;
+	}
 	if (r == PARSE_LEAVE) {
 		flow__off(f, DROP_CONTROL);
 		return false;
@@ -347,16 +381,17 @@ static bool step(struct flow *f, struct half *h, enum proto_dir role, bool gap_f
 }
 
 /*
- * An answer to nothing that was asked, on a connection of which every byte was seen: the call that wrote the request returned after
- * the call, of another thread, that read the answer. It waits for its request.
+ * An answer to nothing that was asked, on a connection of which every byte was seen: the call that
+ * wrote the request returned after the call, of another thread, that read the answer. It waits for
+ * its request.
  */
 static bool parked(const struct flow *f, const struct half *h, enum weft_dir dir, bool gap_follows)
 {
 	const struct mark *first = &h->marks[0], *last = &h->marks[h->n_marks - 1];
 
-	return f->whole && dir == WEFT_IN && f->req_dir == WEFT_OUT && !conn__third_party(f->conn) &&
-	       !f->proto->keyed && !f->proto->server_first && list__empty(&f->pending) && !gap_follows && !h->skip &&
-	       !h->searching && !h->nobody && first->fresh && first->start == h->pos && h->len <= PARK_BYTES &&
+	return f->whole && dir != f->req_dir && flow__reported_late(f) && !f->proto->keyed &&
+	       !f->proto->server_first && list__empty(&f->pending) && !gap_follows && !h->skip &&
+	       !h->searching && !h->nobody && !h->partial && h->len <= PARK_BYTES &&
 	       last->ts - first->ts <= PARK_NS;
 }
 
@@ -405,8 +440,12 @@ uint32_t half__pass(struct flow *f, enum weft_dir dir, const struct piece *p)
 		return 0;
 	h->skip -= n;
 	h->pos = p->pos + n;
-	h->last = (struct mark){ .start = p->pos, .end = p->pos + n, .ts = p->ts, .pid = p->pid, .tid = p->tid,
-				  .call = f->calls };
+	h->last = (struct mark){ .start = p->pos,
+				 .end = p->pos + n,
+				 .ts = p->ts,
+				 .pid = p->pid,
+				 .tid = p->tid,
+				 .call = f->calls };
 	if (role == PROTO_RESP && h->skip_what != MESSAGE_IGNORE)
 		exchange__answer(f, h);
 	book(h, role, n == p->len && p->event_end);
@@ -417,6 +456,20 @@ uint32_t half__pass(struct flow *f, enum weft_dir dir, const struct piece *p)
 	return n;
 }
 
+/*
+ * Events of the requester were lost, now or long ago: it was missed only when the next one came. A
+ * request that began before may have been answered in between, so what is not yet known of it is
+ * not made up, nor is it given an answer if its end is certain.
+ */
+static void lose_begun(struct flow *f, struct half *h)
+{
+	if (f->phase != FLOW_ON)
+		return;
+	if (flow__ordered(f))
+		flow__doubt(f, f->turn);
+	pass_searched(f, h, PROTO_REQ, h->len);
+}
+
 void half__missing(struct flow *f, enum weft_dir dir, const struct piece *p)
 {
 	struct half *h = &f->half[dir];
@@ -424,7 +477,10 @@ void half__missing(struct flow *f, enum weft_dir dir, const struct piece *p)
 
 	if (half__absorb(f, dir, p))
 		return;
-	half__run(f, dir, true);
+	if (p->lost && dir == f->req_dir)
+		lose_begun(f, h);
+	else
+		half__run(f, dir, true);
 	for (;;) {
 		uint32_t n = f->phase == FLOW_ON ? half__pass(f, dir, &rest) : 0;
 

@@ -20,6 +20,7 @@
  */
 #include <stdlib.h>
 
+#include "../lib/hex.h"
 #include "http1.h"
 
 #define RUNS_MAX 4096           /* of the queue; what is behind them has unknown methods */
@@ -62,6 +63,7 @@ struct http1 {
 	bool doubt;          /* requests and responses may be out of step */
 	bool final_seen;     /* a final response came after the last request's header block */
 	bool leave;          /* another protocol from here on */
+	bool h2c;            /* and that is HTTP/2 */
 };
 
 /* ---- the queue of methods ---- */
@@ -242,6 +244,7 @@ static ssize_t response_head(struct http1 *st, const struct proto_in *in, size_t
 	m->truncated |= cut;
 	if (h->status == 101 || (method == CONNECT && h->status < 300)) {
 		st->leave = true;
+		st->h2c = h->status == 101 && f.h2c;
 		return end_here(s, AT_START, size, what);
 	}
 	bool no_body = method == HEAD || h->status == 204 || h->status == 304;
@@ -293,14 +296,6 @@ static ssize_t parse_start(struct http1 *st, enum proto_dir dir, const struct pr
 
 /* ---- bodies ---- */
 
-static int hex_value(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /*
  * The size line of a chunk, extensions included. Returns the bytes it takes; 0: more needed;
  * PARSE_BAD.
@@ -310,10 +305,10 @@ static ssize_t chunk_line(const uint8_t *p, size_t len, uint64_t *size)
 	size_t i = 0;
 
 	*size = 0;
-	for (; i < len && hex_value(p[i]) >= 0; i++) {
+	for (; i < len && hex__digit((char)p[i]) >= 0; i++) {
 		if (*size >= HTTP1_LENGTH_MAX / 16)
 			return PARSE_BAD;
-		*size = *size * 16 + (uint64_t)hex_value(p[i]);
+		*size = *size * 16 + (uint64_t)hex__digit((char)p[i]);
 	}
 	if (i == len)
 		return 0;
@@ -507,7 +502,7 @@ static ssize_t http1_parse(void *state, enum proto_dir dir, const struct proto_i
 
 	*what = MESSAGE_PARTIAL;
 	if (st->leave)
-		return PARSE_LEAVE;
+		return st->h2c ? PARSE_SWITCH : PARSE_LEAVE;
 	if (!in->len)
 		return 0;
 	ssize_t n = parse_step(st, dir, in, m, what);

@@ -35,6 +35,7 @@ struct http1_framing {
 		chunked; /* Content-Length; Transfer-Encoding, and whether it ends with chunked */
 	bool bad;        /* Content-Length is none, or several that differ */
 	bool expect;     /* Expect: 100-continue */
+	bool h2c;        /* Upgrade: h2c, in a response */
 	uint64_t length;
 };
 

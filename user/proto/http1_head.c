@@ -256,8 +256,11 @@ static void take_header(struct head *head, struct slice name, struct slice value
 			keep_first(head, &h->x_forwarded_proto, value);
 		return;
 	}
-	if (!head->request)
+	if (!head->request) {
+		if (slice__ieq(name, SLICE("upgrade")))
+			head->f->h2c = slice__ieq(value, SLICE("h2c"));
 		return;
+	}
 	switch (name.n) {
 	case 4:
 		if (slice__ieq(name, SLICE("host")))

@@ -2,22 +2,27 @@
 /*
  * PostgreSQL, frontend/backend protocol 3 (3.0 and 3.2).
  *
- * The server works through what it is sent in order, so what is outstanding is a queue of operations: each simple query, each
- * Execute, each function call is one, and so is what only counts if it fails (a connection's start, a Parse or Bind without an
- * Execute). Between them stand the Syncs, each of which is answered by one ReadyForQuery. An operation is an exchange; it
- * has a number, request and response carry it as their key, and so a response can never be taken for another's.
+ * The server works through what it is sent in order, so what is outstanding is a queue of
+ * operations: each simple query, each Execute, each function call is one, and so is what only
+ * counts if it fails (a connection's start, a Parse or Bind without an Execute). Between them stand
+ * the Syncs, each of which is answered by one ReadyForQuery. An operation is an exchange; it has a
+ * number, request and response carry it as their key, and so a response can never be taken for
+ * another's.
  *
  *  - A simple query ends with ReadyForQuery, however many statements it held.
- *  - An Execute ends with CommandComplete, EmptyQueryResponse, PortalSuspended or ErrorResponse. Where its Sync was
- *    already sent and nothing else stands before that, it ends with ReadyForQuery: an error at the commit (a deferred
- *    constraint) comes after CommandComplete and belongs to it.
- *  - After an error the server skips everything up to the Sync. What was skipped was never executed: no span.
+ *  - An Execute ends with CommandComplete, EmptyQueryResponse, PortalSuspended or ErrorResponse.
+ *    Where its Sync was already sent and nothing else stands before that, it ends with
+ *    ReadyForQuery: an error at the commit (a deferred constraint) comes after CommandComplete and
+ *    belongs to it.
+ *  - After an error the server skips everything up to the Sync. What was skipped was never
+ *    executed: no span.
  *  - Parse, Bind or Describe without Execute is an exchange that becomes a span only if it fails.
  *
- * Lost bytes. Of long messages only the head is captured; their lengths are known, so nothing is lost by that. Where a
- * header falls into a gap, the end of a call is looked at: the last messages before a turn of the other side. What cannot be told
- * for certain after that is completed as it comes, without a status ("unknown"); order is certain again when the
- * requester begins a turn after ReadyForQuery with nothing else to wait for.
+ * Lost bytes. Of long messages only the head is captured; their lengths are known, so nothing is
+ * lost by that. Where a header falls into a gap, the end of a call is looked at: the last messages
+ * before a turn of the other side. What cannot be told for certain after that is completed as it
+ * comes, without a status ("unknown"); order is certain again when the requester begins a turn
+ * after ReadyForQuery with nothing else to wait for.
  *
  * Passwords ('p' messages), parameters of Bind and rows are never kept.
  */
@@ -328,13 +333,20 @@ const struct protocol protocol_postgres = {
 	.title = "PostgreSQL",
 	.port_hint = 5432,
 	.keyed = true,
+	.counted = true,
 	.state_size = sizeof(struct pg_state),
 	.message_size = sizeof(struct pg_message),
 	.buffer_cap = BUFFER_CAP,
 	.capture = {
-		/* A query's text, and room for a pipeline of short ones; a long call's end is its Execute and Sync. */
+		/*
+		 * A query's text, and room for a pipeline of short ones; a long call's end is its
+		 * Execute and Sync.
+		 */
 		[PROTO_REQ] = { .call_cap = 4096, .turn_cap = 16384, .tail = 64 },
-		/* Errors and short answers whole; of a long answer the end: CommandComplete, ReadyForQuery. */
+		/*
+		 * Errors and short answers whole; of a long answer the end: CommandComplete,
+		 * ReadyForQuery.
+		 */
 		[PROTO_RESP] = { .call_cap = 2048, .turn_cap = 4096, .tail = 64 },
 	},
 	.detect = pg_wire__detect,

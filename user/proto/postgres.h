@@ -5,7 +5,8 @@
  *   postgres.c           the protocol: what is outstanding, lost bytes, what an exchange was
  *   postgres_request.c   what the requester says
  *   postgres_response.c  what the responder says
- *   postgres_wire.c      the shape of single messages: detection and finding a boundary after lost bytes
+ *   postgres_wire.c      the shape of single messages: detection and finding a boundary after lost
+ *                        bytes
  *   postgres_names.c     prepared statements and portals by name
  */
 #ifndef WEFT_POSTGRES_H
@@ -35,8 +36,9 @@ static inline uint16_t pg__be16(const uint8_t *p)
 int pg_wire__check_header(enum proto_dir dir, const uint8_t *p, size_t n);
 enum detect_result pg_wire__detect(const uint8_t *p, size_t n);
 /*
- * The first message of a run of whole messages that ends exactly at p + n, as the last messages of a call: its index, or -1.
- * The run ends with ReadyForQuery (RESP) or with Sync, Flush, Query or Terminate (REQ).
+ * The first message of a run of whole messages that ends exactly at p + n, as the last messages of
+ * a call: its index, or -1. The run ends with ReadyForQuery (RESP) or with Sync, Flush, Query or
+ * Terminate (REQ).
  */
 ssize_t pg_wire__find_end(enum proto_dir dir, const uint8_t *p, size_t n);
 
@@ -57,7 +59,10 @@ void pg_text__unref(struct pg_text *t);
 
 struct pg_name;
 
-/* Bounded: the name that was not used for the longest time goes first; its text is unknown from then on. */
+/*
+ * Bounded: the name that was not used for the longest time goes first; its text is unknown from
+ * then on.
+ */
 struct pg_names {
 	struct pg_name *names;
 	unsigned n, cap;
@@ -65,7 +70,10 @@ struct pg_names {
 	size_t bytes; /* of texts */
 };
 
-/* Replaces what has that name; takes a reference of its own. `t` NULL: the name exists, its text is unknown. */
+/*
+ * Replaces what has that name; takes a reference of its own. `t` NULL: the name exists, its text is
+ * unknown.
+ */
 void pg_names__put(struct pg_names *t, struct slice name, struct pg_text *text);
 /* Borrowed; NULL if unknown. */
 struct pg_text *pg_names__get(struct pg_names *t, struct slice name);
@@ -162,7 +170,9 @@ static inline struct pg_message *pg__of(struct message *m)
 	return m->data;
 }
 
-/* A NUL-terminated string at *at, which moves behind it. False: its end is not here; *s is what is. */
+/*
+ * A NUL-terminated string at *at, which moves behind it. False: its end is not here; *s is what is.
+ */
 bool pg__string(const uint8_t *p, size_t n, size_t *at, struct slice *s);
 
 /* Only what is needed of a message is waited for; what is missing is not. */
@@ -176,7 +186,10 @@ ssize_t pg_request__parse(struct pg_state *st, const struct proto_in *in, struct
 			  enum message_state *what);
 ssize_t pg_response__parse(struct pg_state *st, const struct proto_in *in, struct message *m,
 			   enum message_state *what);
-/* The requester begins a turn: where order was lost, and the responder is at rest, all from before is over. */
+/*
+ * The requester begins a turn: where order was lost, and the responder is at rest, all from before
+ * is over.
+ */
 void pg_request__begin_turn(struct pg_state *st);
 
 #endif /* WEFT_POSTGRES_H */

@@ -24,17 +24,26 @@ static enum message_state push(struct pg_state *st, struct message *m, enum pg_o
 	struct pg_op *op = pg_ops__push(st, kind);
 
 	if (!op) {
-		/* Beyond all reason: it is not followed, and what comes back is not certain any more. */
+		/*
+		 * Beyond all reason: it is not followed, and what comes back is not certain any
+		 * more.
+		 */
 		st->suspect = true;
 		return MESSAGE_IGNORE;
 	}
 	op->acks = st->acks;
 	st->acks = 0;
 	op->bound = pg__of(m)->bound;
-	/* Others may have been sent before weft came and wait in front of it; simple queries are not sent like that. */
+	/*
+	 * Others may have been sent before weft came and wait in front of it; simple queries are
+	 * not sent like that.
+	 */
 	op->lost |= st->joined && (kind == PG_OP_EXECUTE || kind == PG_OP_PREPARE);
 	if (st->hidden && kind == PG_OP_EXECUTE) {
-		/* What it began with is the first of those that were lost; if that was not seen, nothing is certain. */
+		/*
+		 * What it began with is the first of those that were lost; if that was not seen,
+		 * nothing is certain.
+		 */
 		op->hidden = true;
 		op->lost |= !pg__of(m)->begun;
 		st->hidden = false;
@@ -44,7 +53,10 @@ static enum message_state push(struct pg_state *st, struct message *m, enum pg_o
 	return MESSAGE_DONE;
 }
 
-/* SQL that changes which prepared statements there are. (That PREPARE makes them is of no use: their text is not ours.) */
+/*
+ * SQL that changes which prepared statements there are. (That PREPARE makes them is of no use:
+ * their text is not ours.)
+ */
 static void watch_statements(struct pg_state *st, struct slice sql)
 {
 	static const struct slice words[] = { SLICE("DEALLOCATE"), SLICE("PREPARE"),
@@ -150,7 +162,10 @@ static enum message_state on_execute(struct pg_state *st, const struct proto_in 
 	size_t n = in->len < total ? in->len : total, at = 5;
 	struct slice portal;
 
-	/* With requests lost before it, the portal may be another one; what m began with is its own. */
+	/*
+	 * With requests lost before it, the portal may be another one; what m began with is its
+	 * own.
+	 */
 	if (st->hidden)
 		use_text(m, pg__of(m)->begun ? st->text : NULL);
 	else if (pg__string(in->data, n, &at, &portal))

@@ -16,7 +16,10 @@ static void finish(struct pg_state *st, struct message *m, enum message_state *w
 	pg_ops__pop(st);
 }
 
-/* ErrorResponse: a letter and a string each, the last one empty. True if the connection ends with it. */
+/*
+ * ErrorResponse: a letter and a string each, the last one empty. True if the connection ends with
+ * it.
+ */
 static bool keep_error(struct message *m, const uint8_t *p, size_t n)
 {
 	struct pg_message *r = pg__of(m);

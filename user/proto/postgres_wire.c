@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The shape of PostgreSQL messages: a type byte, a 32-bit length that counts itself, a body whose inner lengths must add up.
- * The same letters mean different things in the two directions, so a single short message proves little; a body that adds
- * up exactly, or two messages in a row, prove much.
+ * The shape of PostgreSQL messages: a type byte, a 32-bit length that counts itself, a body whose
+ * inner lengths must add up. The same letters mean different things in the two directions, so a
+ * single short message proves little; a body that adds up exactly, or two messages in a row, prove
+ * much.
  */
 #include <string.h>
 
@@ -396,7 +397,9 @@ static enum detect_result judge_startup(const uint8_t *p, size_t n)
 			return DETECT_REQ;
 		return p[7] == 0x2e && len >= 16 ? DETECT_REQ : DETECT_NO;
 	}
-	/* 3.x; then a parameter's name, which tells it from other protocols with a length in front. */
+	/*
+	 * 3.x; then a parameter's name, which tells it from other protocols with a length in front.
+	 */
 	if ((n > 4 && p[4]) || (n > 5 && p[5] != 3))
 		return DETECT_NO;
 	if (n < 12)
@@ -446,7 +449,10 @@ static bool is_run(enum proto_dir dir, const uint8_t *p, size_t n, uint8_t *last
 
 ssize_t pg_wire__find_end(enum proto_dir dir, const uint8_t *p, size_t n)
 {
-	/* What a run may begin with: rows and copied data can hold anything, a run is not searched from them. */
+	/*
+	 * What a run may begin with: rows and copied data can hold anything, a run is not searched
+	 * from them.
+	 */
 	const char *first = dir == PROTO_REQ ? "PBDECQS" : "CEIsZN3";
 	const char *end = dir == PROTO_REQ ? "SHQX" : "Z";
 

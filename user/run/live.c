@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The live run: select, attach, read the ring, describe processes as they are first seen, write policies back, record, end.
+ * The live run: select, attach, read the ring, describe processes as they are first seen, write
+ * policies back, record, end.
  */
 #include <errno.h>
 #include <signal.h>
@@ -15,15 +16,18 @@
 #include "pipeline.h"
 #include "run.h"
 
-#define READ_MAX 8192           /* records a poll */
+#define READ_MAX 8192 /* records a poll */
 #define TICK_NS (20ull * 1000 * 1000)
 #define SECOND_NS 1000000000ull
-#define DRAIN_MS 2000           /* for what is left in the ring at the end */
-#define CLOCK_STEP_NS 1000000   /* a smaller change of the real time is not worth a record */
+#define DRAIN_MS 2000 /* for what is left in the ring at the end */
+#define CLOSING_NS (50ull * 1000 * 1000)
+#define CLOCK_STEP_NS 1000000 /* a smaller change of the real time is not worth a record */
 
 /* Capture until a connection's protocol is known. */
 static const struct weft_policy initial_policy = {
-	.call_cap = { 4096, 4096 }, .turn_cap = { 8192, 8192 }, .tail = { WEFT_TAIL_MAX, WEFT_TAIL_MAX },
+	.call_cap = { 4096, 4096 },
+	.turn_cap = { 8192, 8192 },
+	.tail = { WEFT_TAIL_MAX, WEFT_TAIL_MAX },
 };
 
 static volatile sig_atomic_t stopped;
@@ -46,6 +50,7 @@ struct live {
 	size_t n_policies;
 	int64_t clock;
 	uint64_t ticked, second;
+	uint64_t gone_since; /* when the last traced process had ended; 0 there are some */
 };
 
 static void flush_policies(struct live *l)
@@ -61,8 +66,9 @@ static void policy(void *ctx, const struct conn *c, const struct weft_policy *po
 
 	if (l->n_policies == WEFT_POLICY_BATCH)
 		flush_policies(l);
-	l->policies[l->n_policies++] =
-		(struct weft_policy_entry){ .sock = c->open.sock, .conn = c->id, .policy = *policy };
+	l->policies[l->n_policies++] = (struct weft_policy_entry){ .sock = c->open.sock,
+								   .conn = c->id,
+								   .policy = *policy };
 }
 
 static void forget(void *ctx, uint64_t sock, uint64_t conn)
@@ -110,7 +116,9 @@ static void refresh_clock(struct live *l)
 static void record_stats(struct live *l)
 {
 	struct kernel_stats *s = calloc(1, sizeof(*s));
-	struct record_stats r = { .h = { .size = sizeof(r), .kind = RECORD_STATS, .ts = clock__boottime() } };
+	struct record_stats r = {
+		.h = { .size = sizeof(r), .kind = RECORD_STATS, .ts = clock__boottime() }
+	};
 
 	if (s && l->recorder && kernel__stats(l->kernel, s) == 0) {
 		memcpy(r.drops, s->drops, sizeof(r.drops));
@@ -135,13 +143,26 @@ static bool tick(struct live *l, uint64_t now)
 	return pipeline__tick(l->pipeline, now);
 }
 
-/* How long to sleep after a poll that returned n records: short while there is traffic, longer when idle. */
+/*
+ * How long to sleep after a poll that returned n records: short while there is traffic, longer when
+ * idle.
+ */
 static unsigned pause_ms(int n, unsigned *idle)
 {
 	if (n >= READ_MAX)
 		return 0;
 	*idle = n ? 0 : *idle + 1;
 	return *idle < 20 ? 5 : *idle < 120 ? 20 : 50;
+}
+
+/* The kernel closes a process's sockets after it has said that the process ended. */
+static bool all_gone(struct live *l, uint64_t now)
+{
+	if (!live_processes__none_left(l->processes))
+		l->gone_since = 0;
+	else if (!l->gone_since)
+		l->gone_since = now;
+	return l->gone_since && now - l->gone_since >= CLOSING_NS;
 }
 
 static void loop(struct live *l)
@@ -162,7 +183,7 @@ static void loop(struct live *l)
 			return;
 		if (l->o->duration_ns && now - began >= l->o->duration_ns)
 			return;
-		if (live_processes__none_left(l->processes)) {
+		if (all_gone(l, now)) {
 			log_info("the last traced process ended");
 			return;
 		}
@@ -193,7 +214,8 @@ static void print_drops_per_cpu(const struct live *l, const struct kernel_stats 
 
 		for (int cpu = 0; cpu < n && cpu < 1024; cpu++)
 			if (each[cpu])
-				log_debug("  CPU %d dropped %llu (reason %d)", cpu, (unsigned long long)each[cpu], why);
+				log_debug("  CPU %d dropped %llu (reason %d)", cpu,
+					  (unsigned long long)each[cpu], why);
 	}
 }
 
@@ -205,7 +227,8 @@ static void print_kernel_time(const struct kernel_stats *s)
 
 	for (size_t i = 0; i < s->n_progs; i++)
 		runs += s->progs[i].run_count;
-	log_info("kernel time in our programs: %.1f ms in %llu runs", (double)s->run_ns / 1e6, (unsigned long long)runs);
+	log_info("kernel time in our programs: %.1f ms in %llu runs", (double)s->run_ns / 1e6,
+		 (unsigned long long)runs);
 	for (size_t i = 0; i < s->n_progs; i++)
 		if (s->progs[i].run_count)
 			log_debug("  %-24s %10llu runs %8.0f ns each", s->progs[i].name,
@@ -243,7 +266,8 @@ static int finish(struct live *l)
 
 	l->recorder = NULL;
 	if (err < 0 || l->record_failed) {
-		log_error("the recording %s is not whole: %s", l->o->record_path, strerror(err < 0 ? -err : EIO));
+		log_error("the recording %s is not whole: %s", l->o->record_path,
+			  strerror(err < 0 ? -err : EIO));
 		status = EXIT_LOST;
 	}
 	return status;
@@ -253,8 +277,12 @@ static int start(struct live *l, char *why, size_t why_len)
 {
 	const struct options *o = l->o;
 	struct kernel_config cfg = {
-		.backend = o->backend, .ring_bytes = o->ring_bytes, .max_conns = o->max_conns, .initial = initial_policy,
-		.verbose = o->verbose > 1, .stats = o->verbose > 0,
+		.backend = o->backend,
+		.ring_bytes = o->ring_bytes,
+		.max_conns = o->max_conns,
+		.initial = initial_policy,
+		.verbose = o->verbose > 1,
+		.stats = o->verbose > 0,
 	};
 	struct pipeline_hooks hooks = { .ctx = l, .policy = policy, .forget = forget };
 	int status;
@@ -309,7 +337,8 @@ int live__run(const struct options *o)
 		if (l.recorder)
 			(void)recorder__close(l.recorder);
 	} else {
-		log_info("tracing %zu process%s (%s back end); Ctrl-C ends", live_processes__count(l.processes),
+		log_info("tracing %zu process%s (%s back end); Ctrl-C ends",
+			 live_processes__count(l.processes),
 			 live_processes__count(l.processes) == 1 ? "" : "es",
 			 kernel__backend_name(kernel__backend(l.kernel)));
 		loop(&l);

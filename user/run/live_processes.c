@@ -24,8 +24,9 @@ struct live_processes {
 	source_handler pass;
 	void *ctx;
 	struct table by_pid; /* struct traced */
-	bool open_ended;     /* a selector can bring processes that are not descendants of the present ones */
-	pid_t *found;        /* what the selectors meant when last asked */
+	/* a selector can bring processes that are not descendants of the present ones */
+	bool open_ended;
+	pid_t *found; /* what the selectors meant when last asked */
 	size_t n_found;
 };
 
@@ -68,7 +69,9 @@ static void send(struct live_processes *lp, const struct process_info *info)
 	struct record_process *r = calloc(1, size);
 
 	if (r) {
-		r->h = (struct weft_event){ .size = (uint32_t)size, .kind = RECORD_PROCESS, .pid = (uint32_t)info->pid };
+		r->h = (struct weft_event){ .size = (uint32_t)size,
+					    .kind = RECORD_PROCESS,
+					    .pid = (uint32_t)info->pid };
 		r->start_time = info->start_time_ns;
 		r->n = n;
 		r->len = (uint32_t)len;
@@ -85,7 +88,8 @@ static void send_by_comm(struct live_processes *lp, const struct traced *t)
 	struct process_info info = { .pid = (pid_t)t->pid, .ppid = (pid_t)t->ppid };
 	char comm[WEFT_COMM_LEN + 1];
 
-	snprintf(comm, sizeof(comm), "%.*s", WEFT_COMM_LEN, t->comm[0] ? t->comm : "unknown_service");
+	snprintf(comm, sizeof(comm), "%.*s", WEFT_COMM_LEN,
+		 t->comm[0] ? t->comm : "unknown_service");
 	info.service = lp->o->service_name ? (char *)lp->o->service_name : comm;
 	info.service_source = "exe";
 	info.comm = comm;
@@ -108,8 +112,10 @@ static void describe(struct live_processes *lp, struct traced *t)
 
 static void warn_uring(struct live_processes *lp, const struct weft_proc *p)
 {
-	log_warn("pid %u (%.*s) uses io_uring, which the %s back end can't see: its spans will be missing", p->h.pid,
-		 WEFT_COMM_LEN, p->comm, kernel__backend_name(kernel__backend(lp->kernel)));
+	log_warn(
+		"pid %u (%.*s) uses io_uring, which the %s back end can't see: its spans will be missing",
+		p->h.pid, WEFT_COMM_LEN, p->comm,
+		kernel__backend_name(kernel__backend(lp->kernel)));
 }
 
 bool live_processes__watches_exec(const struct live_processes *lp)
@@ -152,19 +158,15 @@ void live_processes__before(struct live_processes *lp, const struct weft_event *
 		if (t)
 			memcpy(t->comm, p->comm, sizeof(t->comm));
 		return;
-	case WEFT_EV_IOURING:
-		warn_uring(lp, p);
-		return;
-	case WEFT_EV_STRANGER:
-		consider(lp, p);
-		return;
-	case WEFT_EV_EXIT:
-		return;
+	case WEFT_EV_IOURING: warn_uring(lp, p); return;
+	case WEFT_EV_STRANGER: consider(lp, p); return;
+	case WEFT_EV_EXIT: return;
 	}
 	if (!ev->pid)
 		return;
 	t = table__get(&lp->by_pid, ev->pid);
-	if (!t)
+	/* A process's sockets are closed a moment after its end: that makes it no new one. */
+	if (!t && (ev->kind == WEFT_EV_DATA || ev->kind == WEFT_EV_CONNECT))
 		t = add(lp, ev->pid, 0);
 	if (t && !t->described)
 		describe(lp, t);
@@ -215,8 +217,8 @@ static int find(struct live_processes *lp, char *why, size_t why_len)
 	free(lp->found);
 	lp->found = NULL;
 	lp->n_found = 0;
-	return targets__resolve(lp->o->selectors, lp->o->n_selectors, lp->o->service_name, getpid(), &lp->found,
-				&lp->n_found, why, why_len);
+	return targets__resolve(lp->o->selectors, lp->o->n_selectors, lp->o->service_name, getpid(),
+				&lp->found, &lp->n_found, why, why_len);
 }
 
 int live_processes__find(struct live_processes *lp, char *why, size_t why_len)

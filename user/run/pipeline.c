@@ -11,7 +11,7 @@
 #include "../trace/trace.h"
 #include "../view/view.h"
 
-#define FLUSH_MS 5000           /* for the exporter, at the end */
+#define FLUSH_MS 5000 /* for the exporter, at the end */
 #define TREE_LINES_PER_SECOND 60
 
 struct pipeline {
@@ -24,8 +24,8 @@ struct pipeline {
 	struct conns *conns;
 	struct view *view;
 	struct export_queue *exporter;
-	uint64_t now;              /* the latest event or tick */
-	uint64_t traces, spans;    /* given to the sinks */
+	uint64_t now;           /* the latest event or tick */
+	uint64_t traces, spans; /* given to the sinks */
 	int view_error;
 	uint64_t drops[WEFT_DROP_MAX]; /* told by a recorded file */
 	uint64_t recursion_misses;
@@ -48,19 +48,18 @@ static void to_sinks(void *ctx, struct trace *t)
 static struct view *make_view(const struct options *o)
 {
 	struct view_config cfg = {
-		.out = stdout, .color = o->color, .columns = o->columns, .live = o->command == CMD_TRACE,
+		.out = stdout,
+		.color = o->color,
+		.columns = o->columns,
+		.live = o->command == CMD_TRACE,
 		.max_lines_per_second = o->command == CMD_TRACE ? TREE_LINES_PER_SECOND : 0,
 	};
 
 	switch (o->output) {
-	case OUTPUT_TREE:
-		return view__tree(&cfg);
-	case OUTPUT_JSON:
-		return view__json(&cfg);
-	case OUTPUT_OTLP_JSON:
-		return view__otlp_json(&cfg);
-	case OUTPUT_NONE:
-		break;
+	case OUTPUT_TREE: return view__tree(&cfg);
+	case OUTPUT_JSON: return view__json(&cfg);
+	case OUTPUT_OTLP_JSON: return view__otlp_json(&cfg);
+	case OUTPUT_NONE: break;
 	}
 	return NULL;
 }
@@ -72,7 +71,9 @@ static const char *environment(const char *name)
 
 static int start_exporter(struct pipeline *p, char *why, size_t why_len)
 {
-	struct exporter_config cfg = { .endpoint = p->o->otlp_endpoint, .env = environment, .version = WEFT_VERSION };
+	struct exporter_config cfg = { .endpoint = p->o->otlp_endpoint,
+				       .env = environment,
+				       .version = WEFT_VERSION };
 
 	return export_queue__start(&cfg, &p->exporter, why, why_len);
 }
@@ -112,8 +113,8 @@ static void release(struct pipeline *p)
 	free(p);
 }
 
-struct pipeline *pipeline__new(const struct options *o, const struct pipeline_hooks *hooks, int *status, char *why,
-			       size_t why_len)
+struct pipeline *pipeline__new(const struct options *o, const struct pipeline_hooks *hooks,
+			       int *status, char *why, size_t why_len)
 {
 	struct pipeline *p = calloc(1, sizeof(*p));
 
@@ -156,18 +157,19 @@ void pipeline__event(void *pipeline, const struct weft_event *ev)
 
 	switch ((int)ev->kind) {
 	case RECORD_CLOCK:
-		tracer__set_clock(p->tracer, ((const struct record_clock *)ev)->realtime_minus_boottime);
+		tracer__set_clock(p->tracer,
+				  ((const struct record_clock *)ev)->realtime_minus_boottime);
 		return;
 	case RECORD_PROCESS:
 		processes__described(p->processes, (const struct record_process *)ev);
 		return;
-	case RECORD_STATS:
-		stats(p, (const struct record_stats *)ev);
-		return;
+	case RECORD_STATS: stats(p, (const struct record_stats *)ev); return;
 	}
 	if (ev->ts > p->now)
 		p->now = ev->ts;
 	balance__receive(&p->books, ev->kind != WEFT_EV_DATA);
+	if (ev->kind == WEFT_EV_DATA)
+		tracer__awake(p->tracer, ev, ((const struct weft_data *)ev)->sleeps);
 	if (ev->kind >= WEFT_EV_OPEN && ev->kind <= WEFT_EV_CLOSE)
 		conns__event(p->conns, ev);
 	else if (ev->kind == WEFT_EV_CONNECT)
@@ -190,7 +192,8 @@ bool pipeline__tick(struct pipeline *p, uint64_t now)
 
 void pipeline__finish(struct pipeline *p, struct outcome *out)
 {
-	*out = (struct outcome){ .exporting = p->exporter, .recursion_misses = p->recursion_misses };
+	*out = (struct outcome){ .exporting = p->exporter,
+				 .recursion_misses = p->recursion_misses };
 	engine__stop(p->engine);
 	conns__free(p->conns, p->now);
 	p->conns = NULL;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* From events to sinks: conn, proto, span, trace, view and exporters, wired. The same for live and replay. */
+/*
+ * From events to sinks: conn, proto, span, trace, view and exporters, wired. The same for live and
+ * replay.
+ */
 #ifndef WEFT_PIPELINE_H
 #define WEFT_PIPELINE_H
 
@@ -20,11 +23,14 @@ struct pipeline_hooks {
 struct pipeline;
 
 /* NULL with one line in `why`; *status is then the exit status. */
-struct pipeline *pipeline__new(const struct options *o, const struct pipeline_hooks *hooks, int *status, char *why,
-			       size_t why_len);
+struct pipeline *pipeline__new(const struct options *o, const struct pipeline_hooks *hooks,
+			       int *status, char *why, size_t why_len);
 /* A source_handler. */
 void pipeline__event(void *pipeline, const struct weft_event *ev);
-/* `now`: CLOCK_BOOTTIME ns, or the time of the file. False: the run shall end (enough spans, or stdout is gone). */
+/*
+ * `now`: CLOCK_BOOTTIME ns, or the time of the file. False: the run shall end (enough spans, or
+ * stdout is gone).
+ */
 bool pipeline__tick(struct pipeline *p, uint64_t now);
 
 /* How a run went, for the summary and the exit status. */
@@ -33,13 +39,16 @@ struct outcome {
 	uint64_t traces;
 	bool exporting;
 	struct export_stats exported;
-	int view_error;                 /* 0, or negative errno of stdout */
+	int view_error; /* 0, or negative errno of stdout */
 	uint64_t kernel_drops[WEFT_DROP_MAX];
 	uint64_t recursion_misses;
-	uint64_t not_read;              /* made by the kernel, not received; 0 after a drain */
+	uint64_t not_read; /* made by the kernel, not received; 0 after a drain */
 };
 
-/* Everything ends: open spans are finished, held traces released, exporters flushed for a bounded time. Frees p. */
+/*
+ * Everything ends: open spans are finished, held traces released, exporters flushed for a bounded
+ * time. Frees p.
+ */
 void pipeline__finish(struct pipeline *p, struct outcome *out);
 
 /* summary.c: the balance on stderr; returns the exit status it means. */

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* From a recorded file or a packet capture: no root, no eBPF, the same pipeline. Time is the file's. */
+/*
+ * From a recorded file or a packet capture: no root, no eBPF, the same pipeline. Time is the
+ * file's.
+ */
 #include <errno.h>
 #include <signal.h>
 
@@ -72,8 +75,9 @@ int replay__run(const struct options *o)
 		log_error("%s", s->error);
 	for (int i = 0; i < CAPTURE_SKIPS; i++)
 		if (s->skipped[i])
-			log_info("%llu of %llu packets left out: %s", (unsigned long long)s->skipped[i],
-				 (unsigned long long)s->packets, capture__skip_reason(i));
+			log_info("%llu of %llu packets left out: %s",
+				 (unsigned long long)s->skipped[i], (unsigned long long)s->packets,
+				 capture__skip_reason(i));
 	if (s->malformed)
 		log_warn("%llu malformed records were left out", (unsigned long long)s->malformed);
 	damaged |= s->malformed || (n < 0 && n != -ENODATA);

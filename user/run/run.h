@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * run/: the rooms put together. One pipeline from events to sinks (pipeline.c), and the two programs that feed it: the live one
- * with root (live.c) and the replay without (replay.c). summary.c prints what became of it all.
+ * run/: the rooms put together. One pipeline from events to sinks (pipeline.c), and the two
+ * programs that feed it: the live one with root (live.c) and the replay without (replay.c).
+ * summary.c prints what became of it all.
  *
  * In:  const struct options.
  * Out: an exit status.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The balance, on stderr: what was seen, what became spans, what did not and why. Its lines are stable: tests read them.
+ * The balance, on stderr: what was seen, what became spans, what did not and why. Its lines are
+ * stable: tests read them.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -46,7 +47,8 @@ static void print_events(const struct outcome *o)
 		reason(balance__reason(i), b->dropped[i]);
 	for (int i = 0; i < WEFT_DROP_MAX; i++)
 		reason(kernel_reasons[i], o->kernel_drops[i]);
-	reason("the kernel refused to run a program inside itself (recursion)", o->recursion_misses);
+	reason("the kernel refused to run a program inside itself (recursion)",
+	       o->recursion_misses);
 	reason("left in the ring buffer", o->not_read);
 }
 
@@ -57,8 +59,9 @@ static bool print_export(const struct outcome *o)
 
 	if (!o->exporting)
 		return true;
-	log_info("export: %llu spans = %llu exported + %llu dropped", (unsigned long long)e->accepted,
-		 (unsigned long long)e->exported, (unsigned long long)lost);
+	log_info("export: %llu spans = %llu exported + %llu dropped",
+		 (unsigned long long)e->accepted, (unsigned long long)e->exported,
+		 (unsigned long long)lost);
 	reason("export queue full", e->dropped_full);
 	reason("refused by the receiver", e->dropped_refused);
 	reason("receiver did not answer in time", e->dropped_timeout);
@@ -69,7 +72,8 @@ static bool print_export(const struct outcome *o)
 
 int summary__print(const struct outcome *o)
 {
-	log_info("%llu spans in %llu traces", (unsigned long long)o->books.spans, (unsigned long long)o->traces);
+	log_info("%llu spans in %llu traces", (unsigned long long)o->books.spans,
+		 (unsigned long long)o->traces);
 	print_events(o);
 	bool exported = print_export(o);
 
@@ -77,8 +81,7 @@ int summary__print(const struct outcome *o)
 		log_error("could not write to stdout: %s", strerror(-o->view_error));
 	if (kernel_lost(o) || o->books.dropped[DROP_NO_MEMORY])
 		log_warn("some events were lost: spans may be missing or incomplete");
-	return kernel_lost(o) || o->books.dropped[DROP_NO_MEMORY] || !exported ||
-			       (o->view_error && o->view_error != -EPIPE) ?
-		       EXIT_LOST :
-		       EXIT_DONE;
+	if (kernel_lost(o) || o->books.dropped[DROP_NO_MEMORY] || !exported)
+		return EXIT_LOST;
+	return o->view_error && o->view_error != -EPIPE ? EXIT_LOST : EXIT_DONE;
 }

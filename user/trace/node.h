@@ -15,40 +15,45 @@
 #include "../lib/table.h"
 #include "trace.h"
 
-/* Why a node has its parent. A greater number is better evidence. The names go onto spans: they are stable. */
+/*
+ * Why a node has its parent. A greater number is better evidence. The names go onto spans: they are
+ * stable.
+ */
 enum evidence {
 	EVIDENCE_NONE = 0,
-	EVIDENCE_LAST_READ, /* a thread that serves several requests: the one it read last; subject to veto */
-	EVIDENCE_THREAD,    /* a thread that serves one request at a time made the call while serving it */
-	EVIDENCE_BACKWARD,  /* the answer to the request was written right after the answer to the call was read */
-	EVIDENCE_SOCKET,    /* both ends of the connection are traced: the same bytes */
+	/* a thread that serves several requests: the one it read last; subject to veto */
+	EVIDENCE_LAST_READ,
+	/* a thread that serves one request at a time made the call while serving it */
+	EVIDENCE_THREAD,
+	/* the answer to the request was written right after the answer to the call was read */
+	EVIDENCE_BACKWARD,
+	EVIDENCE_SOCKET, /* both ends of the connection are traced: the same bytes */
 	EVIDENCE_MAX,
 };
 
-
 struct node {
-	uint64_t id;             /* never used again; 0 is nobody */
-	struct list all;         /* in tracer.nodes, oldest first */
+	uint64_t id;     /* never used again; 0 is nobody */
+	struct list all; /* in tracer.nodes, oldest first */
 	bool server;
 	bool third_party;
-	uint32_t pid, tid;       /* who moved the request's first byte */
-	uint64_t start, end;     /* CLOCK_BOOTTIME ns */
+	uint32_t pid, tid;   /* who moved the request's first byte */
+	uint64_t start, end; /* CLOCK_BOOTTIME ns */
 	bool ended;
-	struct span *span;       /* set when it ended */
-	struct exchange *x;      /* while it has not ended */
+	struct span *span;  /* set when it ended */
+	struct exchange *x; /* while it has not ended */
 
 	struct node *parent;
 	enum evidence evidence;
 	struct list children, sibling;
-	bool judged;             /* the guess was tested against its parent's end, once */
+	bool judged; /* the guess was tested against its parent's end, once */
 
 	/* Fixed when the trace, or a part of it, is released: no new parent from then on. */
 	bool pinned;
 	uint8_t trace_id[16], span_id[8];
-	uint8_t parent_span[8];  /* all zero: a root */
-	const char *source;      /* evidence for the parent, static; NULL: a root */
+	uint8_t parent_span[8]; /* all zero: a root */
+	const char *source;     /* evidence for the parent, static; NULL: a root */
 	double confidence;
-	uint32_t flags;          /* as in struct span */
+	uint32_t flags;           /* as in struct span */
 	struct slice trace_state; /* in `arena` */
 
 	/* trace context that came with the request */
@@ -58,42 +63,53 @@ struct node {
 	struct slice remote_state; /* in `arena` */
 
 	/* socket layer: where the request lies on the wire */
-	uint64_t pair;           /* hash of the two ends; 0: cannot be paired */
+	uint64_t pair; /* hash of the two ends; 0: cannot be paired */
 	uint64_t *keys;
 	size_t n_keys;
 
 	/* thread layer */
-	uint64_t thread;         /* key of the thread that serves it (server) or made it (client) */
-	uint64_t thread_id;      /* which one of that key: thread numbers are used again */
-	uint64_t pool;           /* client: key of (process, peer) */
-	bool backward_clash;     /* two requests claim it: neither gets it */
+	uint64_t thread;    /* key of the thread that serves it (server) or made it (client) */
+	uint64_t thread_id; /* which one of that key: thread numbers are used again */
+	/* client: key of the thread that first read of its answer; 0 nobody yet */
+	uint64_t answerer;
+	uint64_t claimer; /* client: key of the thread whose answer claimed it; 0 nobody */
+	uint64_t pool;    /* client: key of (process, peer) */
+	/* client: a thread that had to do with it was seen to do several things at once */
+	bool shared;
+	/* client: the request that its thread seemed to work for when it made the call; 0 nobody */
+	uint64_t guess;
+	/* client: its thread slept between what made it call, or its answer, and what followed */
+	bool slept;
+	bool backward_clash; /* two requests claim it: neither gets it */
 
 	struct arena arena;
 };
 
 struct tracer {
 	struct tracer_config cfg;
-	struct table by_id;      /* struct node */
+	struct table by_id; /* struct node */
 	struct list nodes;
 	size_t n_nodes;
 	uint64_t last_id;
-	int64_t clock;           /* realtime - boottime, ns */
+	int64_t clock; /* realtime - boottime, ns */
 	uint64_t now;
-	struct table pairs[2];   /* socket layer: key -> node; [0] client ends, [1] server ends */
+	struct table pairs[2]; /* socket layer: key -> node; [0] client ends, [1] server ends */
 	/* thread layer; each table is bounded, and what was not used for longest makes room */
-	struct table threads;    /* struct thread */
-	struct table pools;      /* struct pool */
-	struct table owners;     /* struct owner, by socket */
-	struct table users;      /* struct user: the threads and pools of a process, by PID */
+	struct table threads; /* struct thread */
+	struct table pools;   /* struct pool */
+	struct table owners;  /* struct owner, by socket */
+	struct table users;   /* struct user: the threads and pools of a process, by PID */
 	struct list threads_by_use, pools_by_use, owners_by_use;
 };
 
 /* One kind of evidence. Any member but the name may be NULL. */
 struct layer {
 	const char *name;
+	void (*awake)(struct tracer *t, const struct weft_event *ev, uint16_t sleeps);
 	void (*connecting)(struct tracer *t, const struct weft_connect *c);
 	void (*begin)(struct tracer *t, struct node *n, struct exchange *x, uint32_t req_pos);
-	void (*moved)(struct tracer *t, struct node *n, enum proto_dir dir, uint32_t tid, uint64_t ts);
+	void (*moved)(struct tracer *t, struct node *n, enum proto_dir dir, uint32_t tid,
+		      uint64_t ts);
 	void (*ended)(struct tracer *t, struct node *n, const struct facts *f);
 	void (*released)(struct tracer *t, struct node *n); /* forget what you hold of it */
 	void (*process_exit)(struct tracer *t, uint32_t pid);
@@ -106,20 +122,25 @@ extern const struct layer *const layer_table[]; /* ends with NULL */
 struct node *node__new(struct tracer *t, struct exchange *x);
 void node__free(struct tracer *t, struct node *n);
 struct node *node__by_id(const struct tracer *t, uint64_t id);
-/* Evidence says that `parent` caused `child`. Taken if it is better than what the child has, and makes no circle. */
+/*
+ * Evidence says that `parent` caused `child`. Taken if it is better than what the child has, and
+ * makes no circle.
+ */
 bool node__propose(struct node *child, struct node *parent, enum evidence why);
 void node__orphan(struct node *child);
 struct node *node__root(struct node *n);
 const char *evidence__name(enum evidence why);
 double evidence__confidence(enum evidence why);
 
-/* thread.c: did the guess of this call's pool prove good enough? And: book how one went. */
-bool pool__trusted(const struct tracer *t, const struct node *call);
-void pool__book(struct tracer *t, const struct node *call, bool vetoed);
+/*
+ * thread.c: what became known since the call was made counts too. False: its parent is not to be
+ * believed.
+ */
+bool thread__holds(struct tracer *t, struct node *call, bool outside);
 
 /*
- * tracer.c: a call that is the first on its connection began with connect(), unless the connection was made long before, to be
- * kept. Only for a connection that was made for it.
+ * tracer.c: a call that is the first on its connection began with connect(), unless the connection
+ * was made long before, to be kept. Only for a connection that was made for it.
  */
 void node__start_with_connect(struct node *n, const struct exchange *x);
 /* tracer.c: the remote layer's facts of a node that has not ended yet */

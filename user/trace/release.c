@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What is settled leaves. A tree is settled when all of its spans have ended, the guesses in it were judged, and a grace
- * has passed in which late evidence could still have come. Then ids are given, times made consistent, and it goes to the sinks.
+ * What is settled leaves. A tree is settled when all of its spans have ended, the guesses in it
+ * were judged, and a grace has passed in which late evidence could still have come. Then ids are
+ * given, times made consistent, and it goes to the sinks.
  */
 #include <stdlib.h>
 
@@ -10,32 +11,35 @@
 #include "node.h"
 
 #define GRACE_NS (150ull * 1000 * 1000)
-/* A span waits no longer than this for its root; then it leaves with the ids that it will have had. */
+/*
+ * A span waits no longer than this for its root; then it leaves with the ids that it will have had.
+ */
 #define HOLD_NS (30ull * 1000 * 1000 * 1000)
 #define HELD_MAX 30000
 
-#define OTLP_FLAG_KNOWN 0x100  /* it is known whether the parent is remote */
+#define OTLP_FLAG_KNOWN 0x100 /* it is known whether the parent is remote */
 #define OTLP_FLAG_REMOTE 0x200
 
-/* Was the call's trace context put there by the process itself, rather than passed on from its request? */
+/*
+ * Was the call's trace context put there by the process itself, rather than passed on from its
+ * request?
+ */
 static bool own_context(const struct node *call)
 {
 	const struct node *request = call->parent;
 
-	return call->remote && !(request->remote && memcmp(call->remote_trace, request->remote_trace, 16) == 0 &&
-				 memcmp(call->remote_span, request->remote_span, 8) == 0);
+	return call->remote &&
+	       !(request->remote && memcmp(call->remote_trace, request->remote_trace, 16) == 0 &&
+		 memcmp(call->remote_span, request->remote_span, 8) == 0);
 }
 
-/* Both have ended: does the guess hold? */
+/* Both have ended: does the evidence hold? */
 static void judge(struct tracer *t, struct node *n)
 {
-	bool guessed = n->evidence == EVIDENCE_LAST_READ;
 	bool outside = n->start < n->parent->start || n->end > n->parent->end;
 
 	n->judged = true;
-	if (guessed)
-		pool__book(t, n, outside);
-	if (outside || n->backward_clash || own_context(n) || (guessed && !pool__trusted(t, n)))
+	if (!thread__holds(t, n, outside) || outside || own_context(n))
 		node__orphan(n);
 }
 
@@ -98,8 +102,9 @@ static void pin(struct node *n)
 }
 
 /*
- * A server can read bytes before the call that wrote them returned, and its own write can return after the client has read: the
- * child of a socket pair is fitted into its parent, whose true times those are.
+ * A server can read bytes before the call that wrote them returned, and its own write can return
+ * after the client has read: the child of a socket pair is fitted into its parent, whose true times
+ * those are.
  */
 static void fit(struct node *n)
 {
@@ -148,7 +153,10 @@ static unsigned count(const struct node *n)
 	return c;
 }
 
-/* Spans of n and below, parents first. What has not ended keeps its ids, and is a root of its own from now on. */
+/*
+ * Spans of n and below, parents first. What has not ended keeps its ids, and is a root of its own
+ * from now on.
+ */
 static void collect(struct tracer *t, struct node *n, struct span **spans, unsigned *i)
 {
 	pin(n);
@@ -182,19 +190,22 @@ static void emit(struct tracer *t, struct node *n)
 	trace__unref(trace);
 }
 
-static void judge_all(struct tracer *t)
+/* In the grace there is still something to learn about the threads. */
+static void judge_all(struct tracer *t, bool at_once)
 {
 	LIST_EACH (it, tmp, &t->nodes) {
 		struct node *n = LIST_OF(it, struct node, all);
 
-		if (waits_for_judgement(n) && n->ended && n->parent->ended)
+		if (waits_for_judgement(n) && n->ended && n->parent->ended &&
+		    (at_once || grace_is_over(t, n->parent)))
 			judge(t, n);
 	}
 }
 
 /*
- * Whose turn it is to leave: the root of a settled tree; or what has waited too long (or when too much is held) below a
- * span that has not ended, with the ids of the trace that it will have been part of.
+ * Whose turn it is to leave: the root of a settled tree; or what has waited too long (or when too
+ * much is held) below a span that has not ended, with the ids of the trace that it will have been
+ * part of.
  */
 static bool leaves(const struct tracer *t, const struct node *n)
 {
@@ -209,10 +220,10 @@ static bool leaves(const struct tracer *t, const struct node *n)
 
 void release__settled(struct tracer *t)
 {
-	judge_all(t);
+	judge_all(t, false);
 	/*
-	 * Emitting frees nodes anywhere in the list, so those that leave are noted first, by number: one may be below
-	 * another that leaves before it.
+	 * Emitting frees nodes anywhere in the list, so those that leave are noted first, by
+	 * number: one may be below another that leaves before it.
 	 */
 	uint64_t *ids = calloc(t->n_nodes + 1, sizeof(*ids));
 	size_t n_ids = 0;
@@ -236,13 +247,14 @@ void release__settled(struct tracer *t)
 
 void release__all(struct tracer *t)
 {
-	judge_all(t);
+	judge_all(t, true);
 	while (!list__empty(&t->nodes)) {
 		struct node *n = node__root(LIST_OF(t->nodes.next, struct node, all));
 
-		if (n->ended)
-			emit(t, n);
+		/* an exchange that nobody ended: a mistake of ours, and no reason to hang */
+		if (!n->ended)
+			node__free(t, n);
 		else
-			node__free(t, n); /* an exchange that nobody ended: a mistake of ours, and no reason to hang */
+			emit(t, n);
 	}
 }

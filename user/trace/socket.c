@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Both ends of a connection traced: the call that wrote the bytes is the parent of the request that read them.
+ * Both ends of a connection traced: the call that wrote the bytes is the parent of the request that
+ * read them.
  *
- * The two ends are two sockets with the same pair of addresses, and a byte has the same position at both: for TCP its sequence number.
- * So a request's key is (client address, server address, position of its first byte), equal at both ends and at no other place; it
- * holds with keep-alive, pipelining and connections that were open before. Either end may be seen first: the writer's
+ * The two ends are two sockets with the same pair of addresses, and a byte has the same position at
+ * both: for TCP its sequence number. So a request's key is (client address, server address,
+ * position of its first byte), equal at both ends and at no other place; it holds with keep-alive,
+ * pipelining and connections that were open before. Either end may be seen first: the writer's
  * system call can return after the reader's.
  */
 #include <stdlib.h>
@@ -57,7 +59,9 @@ static uint64_t pair_of(const struct conn *c, bool server)
 	return (loopback(client) ? table__mix(h, o->netns) : h) | 1;
 }
 
-/* What is in the table must be taken out again when the node goes: no room for the key, no entry. */
+/*
+ * What is in the table must be taken out again when the node goes: no room for the key, no entry.
+ */
 static bool remember(struct node *n, uint64_t key)
 {
 	/* The arrays' size is the next power of two. */
@@ -73,8 +77,8 @@ static bool remember(struct node *n, uint64_t key)
 }
 
 /*
- * A Unix socket is known by its address in the kernel, which the next one gets that is made, and its bytes are counted from 0: what
- * had ended before this connection was seen was on another one.
+ * A Unix socket is known by its address in the kernel, which the next one gets that is made, and
+ * its bytes are counted from 0: what had ended before this connection was seen was on another one.
  */
 static bool other_connection(const struct node *other, const struct conn *c)
 {
@@ -113,4 +117,6 @@ static void free_all(struct tracer *t)
 	table__free(&t->pairs[1]);
 }
 
-const struct layer layer_socket = { .name = "socket", .begin = begin, .released = released, .free = free_all };
+const struct layer layer_socket = {
+	.name = "socket", .begin = begin, .released = released, .free = free_all
+};

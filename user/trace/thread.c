@@ -1,42 +1,73 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Which request a call was made for, from what the threads of a process read and write. Three rules, best first:
+ * Which request a call was made for, from what the threads of a process read and write. Three
+ * rules, best first:
  *
- * backward   A thread that reads the answer to a call and then, before it reads anything else, writes the answer to a request, made
- *            that call for that request. On a thread that does not serve requests itself but works for another (a worker behind a queue),
- *            this holds for all calls since its previous answer. Known only afterwards, and never seen to be wrong.
- * thread     A thread that serves one request at a time made the call between reading the request and answering it.
- * last-read  A thread that serves several at once (an event loop, a proxy): the request that it read last; reading the answer to a
- *            call of R makes R the one read last; a connection's first call belongs to whoever connected it. This is a guess:
- *            release.c refuses it when the call outlives the request, and altogether for a pool of connections where that happens often.
+ * backward   A thread that reads the answer to a call and then, before it reads anything else,
+ *            writes the answer to a request, made that call for that request. On a thread that does
+ *            not serve requests itself but works for another (a worker behind a queue), this holds
+ *            for all calls since its previous answer. Known only afterwards.
+ * thread     A thread that serves one request at a time made the call between reading the request
+ *            and answering it.
+ * last-read  A thread that serves several at once (an event loop, a proxy): the request that it
+ *            read last; reading the answer to a call of R makes R the one read last; a connection's
+ *            first call belongs to whoever connected it.
+ *
+ * What a thread does next need not come of what it did last. That holds for a thread that does one
+ * thing at a time, and fails where threads are shared: an event loop runs timers, reads for many
+ * before it works for any, frees a pooled connection for who waits next; a goroutine goes on on
+ * another thread. So where a thread is shared (it was seen to do several things at once; all
+ * threads of a Go program), backward needs a second witness: last-read, when the call was made,
+ * must have named the same request. That they do so by chance takes two coincidences. Where they
+ * differ, the call gets no parent. And last-read alone is believed only in processes and pools of
+ * connections where backward has nearly always agreed with it, and where calls do not outlive
+ * "their" requests.
+ *
+ * Threads show what they are by and by. So the verdict is given when the request has ended and the
+ * grace is over (release.c), by what is known then.
+ *
+ * A shared thread that slept between reading and doing (struct weft_data.sleeps) does not do it because of what it read: it had
+ * nothing left to do then, and a timer or something unseen woke it.
  */
 #include <stdlib.h>
 
 #include "layers.h"
 
-#define SEGMENT_MAX 64         /* unowned calls of a worker between two answers */
+#define SEGMENT_MAX 64 /* unowned calls of a worker between two answers */
 #define THREADS_MAX 65536
 #define OWNERS_MAX 65536
 #define POOLS_MAX 16384
 #define POOL_SAMPLES_MIN 20
-#define POOL_SAMPLES_MAX 2000  /* then halve, so that the rate follows the present */
+#define POOL_SAMPLES_MAX 2000 /* then halve, so that the rate follows the present */
 #define POOL_VETOED_PERCENT 5
+#define POOL_DENIED_PERCENT 5
+#define POOL_CHANCE_PERCENT 80 /* where so many claims were denied, the rest may be chance */
+#define POOL_CLAIMS_MIN 10
+/* a process's guesses that were confirmed, before one that was not is believed */
+#define POOL_AGREED_MIN 10
+#define POOL_HOPS_PERCENT 5
 
 enum last_read { READ_NOTHING, READ_REQUEST, READ_ANSWER };
 
 struct thread {
-	uint64_t key, id;        /* `id` is never used again */
+	uint64_t key, id; /* `id` is never used again */
 	struct list by_use, by_user;
 	uint32_t pid;
-	uint64_t current;        /* server node that it works for; 0 nobody */
-	enum last_read read;     /* what it read last, not yet followed by an answer written */
-	uint64_t read_call;      /* client node whose answer that was */
-	unsigned serving;        /* server nodes under way that it read */
-	unsigned calling;        /* client nodes under way that it wrote */
-	bool multiplexed;        /* it was seen to do several things at once */
+	uint64_t current;    /* server node that it works for; 0 nobody */
+	enum last_read read; /* what it read last, not yet followed by an answer written */
+	uint64_t read_call;  /* client node whose answer that was; 0: several came at once */
+	uint64_t read_ts;     /* of what it read last */
+	uint64_t awake_since; /* its first event since it last slept */
+	uint16_t sleeps;
+	uint64_t wrote;                /* server node that it answered since it last read; 0 none */
+	uint64_t claimed;              /* client node that this answer claimed */
+	unsigned serving;              /* server nodes under way that it read */
+	unsigned calling;              /* client nodes under way that it wrote */
+	uint64_t calling_for;          /* server node of the last of them */
+	bool shared;                   /* it does several things at once */
 	uint64_t segment[SEGMENT_MAX]; /* calls without an owner since it last wrote an answer */
 	unsigned n_segment;
-	bool segment_spoilt;     /* more calls than fit */
+	bool segment_spoilt; /* more calls than fit */
 };
 
 /* A connection that is being made. Many are made and never asked anything. */
@@ -47,11 +78,19 @@ struct owner {
 	uint64_t request; /* server node */
 };
 
+/*
+ * What was learnt of the calls of a process to one peer; and, under process_key(), of all its
+ * calls.
+ */
 struct pool {
 	uint64_t key;
 	struct list by_use, by_user;
 	uint32_t pid;
+	/* calls with nothing but last-read; those that outlived their request */
 	unsigned guesses, vetoes;
+	unsigned claims, denied; /* of shared threads; those that last-read had not foreseen */
+	/* calls answered; those on another thread than they were made on */
+	unsigned calls, hops;
 };
 
 /* A process, as long as something of it is remembered. */
@@ -62,6 +101,11 @@ struct user {
 static uint64_t thread_key(uint32_t pid, uint32_t tid)
 {
 	return (uint64_t)pid << 32 | tid;
+}
+
+static uint64_t process_key(uint32_t pid)
+{
+	return table__mix(pid, 1);
 }
 
 static struct user *user_of(struct tracer *t, uint32_t pid)
@@ -116,6 +160,17 @@ static void forget_owner(struct tracer *t, struct owner *o)
 	free(o);
 }
 
+/*
+ * Goroutines change threads while they wait, and threads goroutines: a Go program is known by that
+ * before it is seen.
+ */
+static bool runs_goroutines(const struct tracer *t, uint32_t pid)
+{
+	const char *runtime = t->cfg.processes ? processes__runtime(t->cfg.processes, pid) : NULL;
+
+	return runtime && strcmp(runtime, "go") == 0;
+}
+
 static struct thread *thread__new(struct tracer *t, uint64_t key, uint32_t pid)
 {
 	if (t->threads.used >= THREADS_MAX)
@@ -130,6 +185,7 @@ static struct thread *thread__new(struct tracer *t, uint64_t key, uint32_t pid)
 	th->key = key;
 	th->id = ++t->last_id;
 	th->pid = pid;
+	th->shared = runs_goroutines(t, pid);
 	list__init(&th->by_use);
 	list__append(&u->threads, &th->by_user);
 	return th;
@@ -149,6 +205,102 @@ static struct thread *thread_of(struct tracer *t, uint32_t pid, uint32_t tid)
 	return th;
 }
 
+static struct pool *pool__new(struct tracer *t, uint64_t key, uint32_t pid)
+{
+	/* Judged after its process ended: nobody will ask, and nothing would take it away. */
+	struct user *u = table__get(&t->users, pid);
+
+	if (!u)
+		return NULL;
+	if (t->pools.used >= POOLS_MAX && !list__empty(&t->pools_by_use))
+		forget_pool(t, LIST_OF(t->pools_by_use.next, struct pool, by_use));
+	struct pool *p = calloc(1, sizeof(*p));
+
+	/* Making room may have taken the last of this process. */
+	u = user_of(t, pid);
+	if (!p || !u || !table__put(&t->pools, key, p)) {
+		free(p);
+		return NULL;
+	}
+	p->key = key;
+	p->pid = pid;
+	list__init(&p->by_use);
+	list__append(&u->pools, &p->by_user);
+	return p;
+}
+
+static struct pool *pool_of(struct tracer *t, uint64_t key, uint32_t pid)
+{
+	struct pool *p = table__get(&t->pools, key);
+
+	if (!p)
+		p = pool__new(t, key, pid);
+	if (p) {
+		list__remove(&p->by_use);
+		list__append(&t->pools_by_use, &p->by_use);
+	}
+	return p;
+}
+
+/*
+ * One more of `of`, and of `what` if so. Both are halved now and then, so that their ratio follows
+ * the present.
+ */
+static void book(unsigned *of, unsigned *what, bool so)
+{
+	if (*of >= POOL_SAMPLES_MAX) {
+		*of /= 2;
+		*what /= 2;
+	}
+	++*of;
+	*what += so;
+}
+
+static void book_claim(struct tracer *t, const struct node *call, bool foreseen)
+{
+	const uint64_t keys[] = { call->pool, process_key(call->pid) };
+
+	for (size_t i = 0; i < 2; i++) {
+		struct pool *p = pool_of(t, keys[i], call->pid);
+
+		if (p)
+			book(&p->claims, &p->denied, !foreseen);
+	}
+}
+
+static bool often(unsigned what, unsigned of, unsigned percent)
+{
+	return (uint64_t)what * 100 > (uint64_t)of * percent;
+}
+
+/*
+ * Calls to this peer are answered on whatever thread: what a thread does next says little about
+ * them.
+ */
+static bool hops(const struct tracer *t, const struct node *call)
+{
+	const struct pool *p = table__get(&t->pools, call->pool);
+
+	return (call->answerer && call->answerer != call->thread) ||
+	       (p && often(p->hops, p->calls, POOL_HOPS_PERCENT));
+}
+
+/*
+ * Is a thread that had to do with this call shared, as far as is known now? What was known once
+ * stays known.
+ */
+static bool on_shared(const struct tracer *t, struct node *call)
+{
+	const uint64_t keys[] = { call->thread, call->claimer };
+
+	for (size_t i = 0; i < 2 && !call->shared; i++) {
+		const struct thread *th = keys[i] ? table__get(&t->threads, keys[i]) : NULL;
+
+		call->shared = th && th->shared;
+	}
+	return call->shared || hops(t, call);
+}
+
 /* The server node that the thread works for and that is still under way. */
 static struct node *current(struct tracer *t, const struct thread *th)
 {
@@ -157,13 +309,41 @@ static struct node *current(struct tracer *t, const struct thread *th)
 	return n && !n->ended ? n : NULL;
 }
 
-/* Only the first call of a connection belongs to whoever connected it: most wait here for an instant. */
+/* An event loop that slept did so because it had nothing more to do for what it had read. */
+static void awake(struct tracer *t, const struct weft_event *ev, uint16_t sleeps)
+{
+	struct thread *th = thread_of(t, ev->pid, ev->tid);
+
+	if (th && (th->sleeps != sleeps || !th->awake_since)) {
+		th->sleeps = sleeps;
+		th->awake_since = ev->ts;
+	}
+}
+
+/* Connections that were made and never used, for requests that are over: a few are looked at each time one is made. */
+static void forget_unused(struct tracer *t)
+{
+	for (int i = 0; i < 4 && !list__empty(&t->owners_by_use); i++) {
+		struct owner *o = LIST_OF(t->owners_by_use.next, struct owner, by_use);
+
+		list__remove(&o->by_use);
+		list__append(&t->owners_by_use, &o->by_use);
+		if (!node__by_id(t, o->request))
+			forget_owner(t, o);
+	}
+}
+
+/*
+ * Only the first call of a connection belongs to whoever connected it: most wait here for an
+ * instant.
+ */
 static void connecting(struct tracer *t, const struct weft_connect *c)
 {
 	struct thread *th = thread_of(t, c->h.pid, c->h.tid);
 	struct node *request = th ? current(t, th) : NULL;
 
 	forget_owner(t, table__get(&t->owners, c->sock));
+	forget_unused(t);
 	if (!request)
 		return;
 	if (t->owners.used >= OWNERS_MAX)
@@ -197,9 +377,11 @@ static void request_read(struct tracer *t, struct node *n, struct thread *th)
 	n->thread = th->key;
 	n->thread_id = th->id;
 	th->read = READ_REQUEST;
+	th->read_ts = n->start;
 	th->current = n->id;
+	th->wrote = 0;
 	if (th->serving++ || th->calling)
-		th->multiplexed = true;
+		th->shared = true;
 }
 
 static void call_written(struct tracer *t, struct node *n, struct exchange *x, struct thread *th)
@@ -214,14 +396,18 @@ static void call_written(struct tracer *t, struct node *n, struct exchange *x, s
 	n->pool = table__mix(table__mix(n->pid, ip), peer->port | 1ull << 32);
 	bool made_for_it = owner && !owner->ended;
 
-	if (!made_for_it)
+	if (!made_for_it) {
 		owner = current(t, th);
+		n->slept = th->awake_since > th->read_ts;
+	}
 	if (made_for_it || !owner)
 		node__start_with_connect(n, x);
-	if (th->calling++)
-		th->multiplexed = true;
+	n->guess = owner ? owner->id : 0;
+	if (th->calling++ && (!owner || th->calling_for != owner->id))
+		th->shared = true;
+	th->calling_for = n->guess;
 	if (owner && owner->pid == n->pid) {
-		bool alone = th->serving == 1 && !th->multiplexed && owner->thread == n->thread;
+		bool alone = th->serving == 1 && !th->shared && owner->thread == n->thread;
 
 		node__propose(n, owner, alone ? EVIDENCE_THREAD : EVIDENCE_LAST_READ);
 	} else if (th->n_segment < SEGMENT_MAX) {
@@ -245,49 +431,88 @@ static void begin(struct tracer *t, struct node *n, struct exchange *x, uint32_t
 		call_written(t, n, x, th);
 }
 
-/* This call was made for this request, says what was written after its answer was read. */
-static void claim(struct node *call, struct node *request)
+/*
+ * This call was made for this request, says what was written after its answer was read on thread
+ * `key`.
+ */
+static void claim(struct tracer *t, struct node *call, struct node *request, uint64_t key)
 {
-	if (!call || call->server || call->pid != request->pid || call->start < request->start ||
-	    call->evidence == EVIDENCE_SOCKET)
+	if (!call || call->server || call->pid != request->pid || call->evidence == EVIDENCE_SOCKET)
 		return;
-	if (call->evidence == EVIDENCE_BACKWARD) {
-		if (call->parent != request)
-			call->backward_clash = true;
+	if (call->claimer && call->parent != request)
+		call->backward_clash = true;
+	call->claimer = key;
+	if (on_shared(t, call))
+		book_claim(t, call, call->guess == request->id && !call->slept);
+	if (call->start < request->start)
 		return;
-	}
 	node__propose(call, request, EVIDENCE_BACKWARD);
 }
 
 static void answer_written(struct tracer *t, struct node *request, struct thread *th, uint64_t key)
 {
-	if (th->read == READ_ANSWER)
-		claim(node__by_id(t, th->read_call), request);
-	/* A worker that answers for the thread that read the request: all it called since its last answer. */
-	if (key != request->thread && !th->multiplexed && !th->segment_spoilt)
+	struct node *call = NULL;
+
+	if (th->read == READ_ANSWER && th->read_call) {
+		call = node__by_id(t, th->read_call);
+		if (call && th->awake_since > th->read_ts)
+			call->slept = true;
+		claim(t, call, request, key);
+	}
+	else if (th->read == READ_NOTHING && th->wrote && th->wrote != request->id)
+		call = node__by_id(t, th->claimed);
+	/* Two answers written after one read: whose it was is anybody's guess. */
+	if (call && th->read == READ_NOTHING)
+		call->backward_clash = true;
+	/*
+	 * A worker that answers for the thread that read the request: all it called since its last
+	 * answer.
+	 */
+	if (key != request->thread && !th->shared && !th->segment_spoilt)
 		for (unsigned i = 0; i < th->n_segment; i++)
-			claim(node__by_id(t, th->segment[i]), request);
+			claim(t, node__by_id(t, th->segment[i]), request, key);
+	if (th->read != READ_NOTHING) {
+		th->wrote = request->id;
+		th->claimed = call ? call->id : 0;
+	}
 	th->read = READ_NOTHING;
 	th->n_segment = 0;
 	th->segment_spoilt = false;
+}
+
+/* A part of the answer to a call was read. */
+static void answer_read(struct tracer *t, struct node *call, struct thread *th, uint64_t key,
+			uint64_t ts)
+{
+	bool several = th->read == READ_ANSWER && th->read_ts == ts && th->read_call != call->id;
+	struct pool *p = call->answerer ? NULL : pool_of(t, call->pool, call->pid);
+
+	if (p)
+		book(&p->calls, &p->hops, key != call->thread);
+	if (!call->answerer)
+		call->answerer = key;
+	th->read = READ_ANSWER;
+	th->read_ts = ts;
+	th->read_call = several ? 0 : call->id;
+	th->wrote = 0;
+	th->current = call->parent && call->parent->server ? call->parent->id : 0;
 }
 
 static void moved(struct tracer *t, struct node *n, enum proto_dir dir, uint32_t tid, uint64_t ts)
 {
 	struct thread *th = n->third_party ? NULL : thread_of(t, n->pid, tid);
 
-	(void)ts;
 	if (!th)
 		return;
 	if (n->server && dir == PROTO_REQ) {
 		th->read = READ_REQUEST;
+		th->read_ts = ts;
 		th->current = n->id;
+		th->wrote = 0;
 	} else if (n->server) {
-		answer_written(t, n, th, thread_key(n->pid, tid));
+		answer_written(t, n, th, th->key);
 	} else if (dir == PROTO_RESP) {
-		th->read = READ_ANSWER;
-		th->read_call = n->id;
-		th->current = n->parent && n->parent->server ? n->parent->id : 0;
+		answer_read(t, n, th, th->key, ts);
 	}
 }
 
@@ -304,56 +529,54 @@ static void ended(struct tracer *t, struct node *n, const struct facts *f)
 		th->calling--;
 }
 
-static struct pool *pool__new(struct tracer *t, uint64_t key, uint32_t pid)
+/* Was last-read right so far, as far as can be known, in this process and for this peer? */
+static bool guesses_hold(const struct tracer *t, const struct node *call)
 {
-	if (t->pools.used >= POOLS_MAX)
-		forget_pool(t, LIST_OF(t->pools_by_use.next, struct pool, by_use));
-	struct pool *p = calloc(1, sizeof(*p));
-	struct user *u = p ? user_of(t, pid) : NULL;
+	const struct pool *all = table__get(&t->pools, process_key(call->pid)),
+			  *p = table__get(&t->pools, call->pool);
 
-	if (!u || !table__put(&t->pools, key, p)) {
-		free(p);
-		return NULL;
-	}
-	p->key = key;
-	p->pid = pid;
-	list__init(&p->by_use);
-	list__append(&u->pools, &p->by_user);
-	return p;
+	if (!all || !p || all->claims - all->denied < POOL_AGREED_MIN)
+		return false;
+	if (often(all->denied, all->claims, POOL_DENIED_PERCENT) ||
+	    often(p->denied, p->claims, POOL_DENIED_PERCENT))
+		return false;
+	return p->guesses < POOL_SAMPLES_MIN || !often(p->vetoes, p->guesses, POOL_VETOED_PERCENT);
 }
 
-static struct pool *pool_of(struct tracer *t, uint64_t key, uint32_t pid)
-{
-	struct pool *p = table__get(&t->pools, key);
-
-	if (!p)
-		p = pool__new(t, key, pid);
-	if (p) {
-		list__remove(&p->by_use);
-		list__append(&t->pools_by_use, &p->by_use);
-	}
-	return p;
-}
-
-bool pool__trusted(const struct tracer *t, const struct node *call)
+/*
+ * Where most claims were denied, the others may agree by chance. What is not known of the pool is
+ * asked of the process.
+ */
+static bool by_chance(const struct tracer *t, const struct node *call)
 {
 	const struct pool *p = table__get(&t->pools, call->pool);
 
-	return !p || p->guesses < POOL_SAMPLES_MIN || p->vetoes * 100 <= p->guesses * POOL_VETOED_PERCENT;
+	if (!p || p->claims < POOL_CLAIMS_MIN)
+		p = table__get(&t->pools, process_key(call->pid));
+	return p && p->claims >= POOL_CLAIMS_MIN &&
+	       often(p->denied, p->claims, POOL_CHANCE_PERCENT);
 }
 
-void pool__book(struct tracer *t, const struct node *call, bool vetoed)
+bool thread__holds(struct tracer *t, struct node *call, bool outside)
 {
-	struct pool *p = pool_of(t, call->pool, call->pid);
+	bool shared = on_shared(t, call);
+	struct pool *p;
 
-	if (!p)
-		return;
-	if (p->guesses >= POOL_SAMPLES_MAX) {
-		p->guesses /= 2;
-		p->vetoes /= 2;
+	if (call->evidence == EVIDENCE_THREAD && shared)
+		call->evidence = EVIDENCE_LAST_READ;
+	switch (call->evidence) {
+	case EVIDENCE_BACKWARD:
+		if (call->backward_clash)
+			return false;
+		return !shared ||
+		       (call->guess == call->parent->id && !call->slept && !by_chance(t, call));
+	case EVIDENCE_LAST_READ:
+		p = pool_of(t, call->pool, call->pid);
+		if (p)
+			book(&p->guesses, &p->vetoes, outside);
+		return !call->claimer && !call->slept && guesses_hold(t, call);
+	default: return true;
 	}
-	p->guesses++;
-	p->vetoes += vetoed;
 }
 
 static void process_exit(struct tracer *t, uint32_t pid)
@@ -387,6 +610,7 @@ static void free_all(struct tracer *t)
 
 const struct layer layer_thread = {
 	.name = "thread",
+	.awake = awake,
 	.connecting = connecting,
 	.begin = begin,
 	.moved = moved,

@@ -2,12 +2,14 @@
 /*
  * trace/: from exchanges to spans to traces: who is whose parent.
  *
- * In:  exchanges as they begin, move and end (struct exchange_sink), connections as they are made, time.
+ * In:  exchanges as they begin, move and end (struct exchange_sink), connections as they are made,
+ *      time.
  * Out: finished traces (struct trace_sink).
  * Owner: the tracer owns every span until its trace is released to the sinks.
  *
- * A span is held until its parent is certain: until a request's own end has shown whether a guessed child really lay inside
- * it, and for a short grace in which evidence from another process may arrive. An orphan rather than a wrong parent.
+ * A span is held until its parent is certain: until a request's own end has shown whether a guessed
+ * child really lay inside it, and for a short grace in which evidence from another process may
+ * arrive. An orphan rather than a wrong parent.
  */
 #ifndef WEFT_TRACE_H
 #define WEFT_TRACE_H
@@ -25,7 +27,7 @@ struct tracer_config {
 	struct span_options span;
 	struct processes *processes; /* whose resources the spans carry */
 	struct balance *books;
-	struct trace_sink sinks[4];  /* unused ones have fn NULL */
+	struct trace_sink sinks[4]; /* unused ones have fn NULL */
 };
 
 struct tracer;
@@ -35,8 +37,13 @@ struct tracer *tracer__new(const struct tracer_config *cfg);
 struct exchange_sink tracer__exchange_sink(struct tracer *t);
 /* What to add to a CLOCK_BOOTTIME time to get Unix time, ns. */
 void tracer__set_clock(struct tracer *t, int64_t realtime_minus_boottime);
-/* A process began to connect a socket: the connection's first call belongs to what the thread is doing now. */
+/*
+ * A process began to connect a socket: the connection's first call belongs to what the thread is
+ * doing now.
+ */
 void tracer__connect(struct tracer *t, const struct weft_connect *c);
+/* A thread moved bytes; `sleeps` of struct weft_data. Called before the engine gets the event. */
+void tracer__awake(struct tracer *t, const struct weft_event *ev, uint16_t sleeps);
 /* A process ended: nothing of its threads is remembered. */
 void tracer__process_exit(struct tracer *t, uint32_t pid);
 /* Release what is settled. `now`: CLOCK_BOOTTIME ns, or the file's time. */
