@@ -16,18 +16,10 @@ int main(int argc, char **argv)
 		return status;
 	log__set_level(o.verbose ? LOG_DEBUG : LOG_INFO);
 	switch (o.command) {
-	case CMD_TRACE:
-		status = live__run(&o);
-		break;
-	case CMD_REPLAY:
-		status = replay__run(&o);
-		break;
-	case CMD_DOCTOR:
-		status = doctor__run(&o);
-		break;
-	case CMD_LIST:
-		status = list__run(&o);
-		break;
+	case CMD_TRACE: status = live__run(&o); break;
+	case CMD_REPLAY: status = replay__run(&o); break;
+	case CMD_DOCTOR: status = doctor__run(&o); break;
+	case CMD_LIST: status = list__run(&o); break;
 	}
 	options__free(&o);
 	return status;

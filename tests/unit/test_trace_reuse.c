@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Numbers that come again: sockets' addresses, threads, processes. What ended is nobody's parent. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+#include "../lib/feed.h"
+
+#define OK200 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+#define SHOP 100
+#define WEB 200
+
+static const char *get(const char *path)
+{
+	static char buf[2][256];
+	static int i;
+
+	i = !i;
+	snprintf(buf[i], sizeof(buf[i]), "GET %s HTTP/1.1\r\nHost: shop\r\n\r\n", path);
+	return buf[i];
+}
+
+static struct span *server(struct feed *f, const char *path)
+{
+	return feed__span(f, SPAN_SERVER, "url.path", path);
+}
+
+static struct span *client(struct feed *f, const char *path)
+{
+	for (unsigned i = 0; i < f->n_spans; i++) {
+		const struct attr *url = span__attr(f->spans[i], "url.full");
+
+		if (url && url->s.n >= strlen(path) &&
+		    !memcmp(url->s.p + url->s.n - strlen(path), path, strlen(path)))
+			return f->spans[i];
+	}
+	cr_assert_fail("no call of %s", path);
+}
+
+/*
+ * A Unix connection a request, as nginx makes them: the next pair of sockets has the addresses of
+ * the last. The first call is still held, for the request it belongs to goes on; the second one's
+ * reader is seen before its writer.
+ */
+Test(reuse, unix_sockets_at_the_same_addresses)
+{
+	struct feed *f = feed__new();
+
+	feed__accept(f, 1, WEB, 21, 40001, 80);
+	feed__read(f, 1, WEB, 21, get("/long"));
+	feed__unix(f, 2, WEB, WEFT_ROLE_CLIENT, 0x1000, 0x2000);
+	feed__unix(f, 3, SHOP, WEFT_ROLE_SERVER, 0x2000, 0x1000);
+	feed__write(f, 2, WEB, 21, get("/first"));
+	feed__read(f, 3, SHOP, 11, get("/first"));
+	feed__write(f, 3, SHOP, 11, OK200);
+	feed__read(f, 2, WEB, 21, OK200);
+	feed__close(f, 2);
+	feed__close(f, 3);
+	feed__unix(f, 4, WEB, WEFT_ROLE_CLIENT, 0x1000, 0x2000);
+	feed__unix(f, 5, SHOP, WEFT_ROLE_SERVER, 0x2000, 0x1000);
+	feed__read(f, 5, SHOP, 11, get("/second"));
+	feed__write(f, 4, WEB, 22, get("/second"));
+	feed__write(f, 5, SHOP, 11, OK200);
+	feed__read(f, 4, WEB, 22, OK200);
+	feed__write(f, 1, WEB, 21, OK200);
+	feed__finish(f);
+	cr_expect(feed__is_child(server(f, "/first"), client(f, "/first"), "socket"));
+	cr_expect(feed__is_child(server(f, "/second"), client(f, "/second"), "socket"));
+	feed__free(f);
+}
