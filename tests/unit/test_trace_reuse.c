@@ -34,6 +34,7 @@ static struct span *client(struct feed *f, const char *path)
 			return f->spans[i];
 	}
 	cr_assert_fail("no call of %s", path);
+	return NULL;
 }
 
 /*

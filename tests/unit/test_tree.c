@@ -95,7 +95,7 @@ Test(tree, indented_by_parent_and_in_order_of_time)
 
 	cr_expect(first && inner && second && first < inner && inner < second, "\n%s", text);
 	cr_expect(strstr(text, "100.00 ms"), "\n%s", text);
-	cr_expect(strstr(text, "500"), "the error's type stands out\n%s", text);
+	cr_expect(strstr(text, "! 500"), "the error's type stands out\n%s", text);
 	cr_expect(!strchr(text, '\033'), "no colours unless asked for");
 	free(text);
 }

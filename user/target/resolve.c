@@ -314,9 +314,8 @@ static int select_cgroup(struct snapshot *s, const char *path, char *why, size_t
 	if (err)
 		snprintf(why, why_len, "--cgroup %s: can't list its processes: %s", path,
 			 strerror(-err));
-	else if (m.n == 0)
-		snprintf(why, why_len, "--cgroup %s: no process in it", path);
-	return err ? err : m.n ? 0 : -ESRCH;
+	/* An empty one is as good as any: who enters it is told by the kernel. */
+	return err;
 }
 
 static int select_matching(struct snapshot *s, const struct selector *sel, char *why,

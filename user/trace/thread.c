@@ -53,9 +53,9 @@ struct thread {
 	uint64_t key, id; /* `id` is never used again */
 	struct list by_use, by_user;
 	uint32_t pid;
-	uint64_t current;    /* server node that it works for; 0 nobody */
-	enum last_read read; /* what it read last, not yet followed by an answer written */
-	uint64_t read_call;  /* client node whose answer that was; 0: several came at once */
+	uint64_t current;     /* server node that it works for; 0 nobody */
+	enum last_read read;  /* what it read last, not yet followed by an answer written */
+	uint64_t read_call;   /* client node whose answer that was; 0: several came at once */
 	uint64_t read_ts;     /* of what it read last */
 	uint64_t awake_since; /* its first event since it last slept */
 	uint16_t sleeps;
@@ -458,8 +458,7 @@ static void answer_written(struct tracer *t, struct node *request, struct thread
 		if (call && th->awake_since > th->read_ts)
 			call->slept = true;
 		claim(t, call, request, key);
-	}
-	else if (th->read == READ_NOTHING && th->wrote && th->wrote != request->id)
+	} else if (th->read == READ_NOTHING && th->wrote && th->wrote != request->id)
 		call = node__by_id(t, th->claimed);
 	/* Two answers written after one read: whose it was is anybody's guess. */
 	if (call && th->read == READ_NOTHING)

@@ -3,8 +3,9 @@
  * The live tree: one trace a block, one span a line, indented by parent.
  *
  *   web  GET /order/7                 ████████████████████   18.42 ms  200
- *   └ web  GET /order/7                ██████████████████    17.90 ms  200
- *     ├ shop  SELECT orders               ████                3.10 ms
+ *   └ web → GET /order/7               ██████████████████    17.90 ms  200
+ *     └ shop  GET /order/7               ████████████████    17.10 ms  200
+ *       ├ shop → SELECT orders              ████              3.10 ms
  *
  * Traces wait for the next tick. When more lines wait than the second allows, the failed and the
  * slowest are shown, and a line says how many were not.
@@ -114,30 +115,33 @@ static struct slice path_of_url(struct slice url)
 	return slice__from(slash, (size_t)((query ? query : end) - slash));
 }
 
-/* "service  name path": the path is not part of a span's name, but what people look for. */
-static void label(const struct span *s, char *out, size_t len)
+/* "service  name path", with an arrow where the service calls another: the path is not part of a span's name, but what people look for. */
+static void label(const struct tree *t, const struct span *s, char *out, size_t len)
 {
+	const char *arrow = t->utf8 ? " → " : " -> ";
 	struct slice path = str_attr(s, "url.path");
 
 	if (!path.n)
 		path = path_of_url(str_attr(s, "url.full"));
 	bool in_name = !path.n || memmem(s->name.p, s->name.n, path.p, path.n);
 
-	snprintf(out, len, "%s  " SLICE_FMT "%s" SLICE_FMT, resource__service(s->resource),
-		 SLICE_ARG(s->name), in_name ? "" : " ", in_name ? 0 : SLICE_ARG(path));
+	snprintf(out, len, "%s%s" SLICE_FMT "%s" SLICE_FMT, resource__service(s->resource),
+		 s->kind == SPAN_CLIENT ? arrow : "  ", SLICE_ARG(s->name), in_name ? "" : " ",
+		 in_name ? 0 : SLICE_ARG(path));
 }
 
 static void status_text(const struct span *s, char *out, size_t len)
 {
 	const struct attr *code = span__attr(s, "http.response.status_code");
 	struct slice error = str_attr(s, "error.type");
+	const char *mark = s->status == SPAN_ERROR ? "! " : ""; /* stands out without colours too */
 
 	if (code && code->type == ATTR_INT)
-		snprintf(out, len, "%ld", (long)code->i);
+		snprintf(out, len, "%s%ld", mark, (long)code->i);
 	else if (error.n)
-		snprintf(out, len, SLICE_FMT, SLICE_ARG(error));
+		snprintf(out, len, "%s" SLICE_FMT, mark, SLICE_ARG(error));
 	else
-		snprintf(out, len, "%s", s->status == SPAN_ERROR ? "error" : "");
+		snprintf(out, len, "%s%s", mark, *mark ? "error" : "");
 }
 
 static void duration_text(uint64_t ns, char *out, size_t len)
@@ -178,7 +182,7 @@ static void print_line(struct block *b, const struct span *s, const char *indent
 
 	if (width < 8)
 		width = 8;
-	label(s, name, sizeof(name) - 8);
+	label(t, s, name, sizeof(name) - 8);
 	fit_text(t, name, width);
 	bar_text(b, s, bar);
 	duration_text(s->end_ns - s->start_ns, ms, sizeof(ms));
