@@ -587,7 +587,7 @@ def http2_streams(ctx):
         f.write(f"daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}} http {{ {temp} "
                 f"log_format line '$request_method $request_uri $status'; access_log {folder}/access.log line; "
                 f"server {{ listen 127.0.0.1:{port} http2; location / {{ return 200 'hello'; }} location /no {{ return 404; }} }} }}")
-    server = subprocess.Popen([nginx, "-p", folder, "-c", ctx.path("http2.conf")], stderr=subprocess.DEVNULL)
+    server = subprocess.Popen([nginx, "-p", folder, "-c", ctx.path("http2.conf")], stderr=subprocess.DEVNULL, start_new_session=True)
     load = None
     try:
         stack.wait_until("nginx", lambda: os.path.exists(f"{folder}/pid") and stack.connects(port), 10, lambda: server.poll() is None)
@@ -601,10 +601,14 @@ def http2_streams(ctx):
             server.wait()
             status = weft.stop()
     finally:
-        for process in (server, load):
-            if process and process.poll() is None:
-                process.kill()
-                process.wait()
+        if load and load.poll() is None:
+            load.kill()
+            load.wait()
+        try:
+            os.killpg(server.pid, signal.SIGKILL)  # with its workers
+        except ProcessLookupError:
+            pass
+        server.wait()
     spans = ctx.spans()
     expect_ended_well(weft, status, spans)
     expect("400 done" in said, f"h2load: {said}")
