@@ -47,7 +47,8 @@ static void fill(struct message *m, const struct http2_stream *s, enum http2_end
 	h->end = how;
 	h->code = code;
 	m->key = s->id;
-	m->lost = s->lost && s->status < 0;
+	/* A whole response has a status. */
+	m->lost = s->status < 0 && (s->lost || (how == END_STREAM && !s->unknown));
 	m->end_unseen = how == END_UNSEEN;
 }
 

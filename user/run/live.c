@@ -26,7 +26,7 @@
 /* Capture until a connection's protocol is known. */
 static const struct weft_policy initial_policy = {
 	.call_cap = { 4096, 4096 },
-	.turn_cap = { 8192, 8192 },
+	.turn_cap = { 32768, 32768 },
 	.tail = { WEFT_TAIL_MAX, WEFT_TAIL_MAX },
 };
 
