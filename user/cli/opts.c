@@ -134,7 +134,7 @@ static const struct {
 static const char args_doc[] = "\nreplay FILE\ndoctor [-p PID]\nlist";
 
 static const char
-	doc[] = "Trace running services without touching them: HTTP, PostgreSQL, Redis, by eBPF.\v"
+	doc[] = "Trace running services without touching them: HTTP, gRPC, PostgreSQL, Redis, by eBPF.\v"
 		"Examples:\n"
 		"  sudo weft -p 1234                     a live tree until Ctrl-C\n"
 		"  sudo weft --service shop --protocol http,postgres\n"
