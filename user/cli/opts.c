@@ -133,30 +133,30 @@ static const struct {
 
 static const char args_doc[] = "\nreplay FILE\ndoctor [-p PID]\nlist";
 
-static const char
-	doc[] = "Trace running services without touching them: HTTP, gRPC, PostgreSQL, Redis, by eBPF.\v"
-		"Examples:\n"
-		"  sudo weft -p 1234                     a live tree until Ctrl-C\n"
-		"  sudo weft --service shop --protocol http,postgres\n"
-		"  sudo weft --port 8080 --otlp http://localhost:4318\n"
-		"  sudo weft -p 1234 --record shop.weft  raw events to a file\n"
-		"  weft replay shop.weft                 the same from the file, without root\n"
-		"  weft replay capture.pcap -o json      or from a packet capture\n"
-		"  sudo weft doctor                      what this machine allows\n"
-		"  sudo weft list                        what could be traced\n"
-		"\n"
-		"Exit status:\n"
-		"  0  all went well\n"
-		"  1  wrong usage\n"
-		"  2  not possible here: privilege, kernel, no such process or file\n"
-		"  3  something was lost, or failed on the way out\n"
-		"\n"
-		"Environment:\n"
-		"  OTEL_EXPORTER_OTLP_*, OTEL_EXPORTER_OTLP_TRACES_*: where and how to export\n"
-		"    (ENDPOINT, HEADERS, TIMEOUT, COMPRESSION, CERTIFICATE); --otlp goes before\n"
-		"  OTEL_BSP_*: batches and queue\n"
-		"  OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES: read from each traced process\n"
-		"  NO_COLOR: no colours; COLUMNS: width where stdout is no terminal";
+static const char doc[] =
+	"Trace running services without touching them: HTTP, gRPC, PostgreSQL, Redis, by eBPF.\v"
+	"Examples:\n"
+	"  sudo weft -p 1234                     a live tree until Ctrl-C\n"
+	"  sudo weft --service shop --protocol http,postgres\n"
+	"  sudo weft --port 8080 --otlp http://localhost:4318\n"
+	"  sudo weft -p 1234 --record shop.weft  raw events to a file\n"
+	"  weft replay shop.weft                 the same from the file, without root\n"
+	"  weft replay capture.pcap -o json      or from a packet capture\n"
+	"  sudo weft doctor                      what this machine allows\n"
+	"  sudo weft list                        what could be traced\n"
+	"\n"
+	"Exit status:\n"
+	"  0  all went well\n"
+	"  1  wrong usage\n"
+	"  2  not possible here: privilege, kernel, no such process or file\n"
+	"  3  something was lost, or failed on the way out\n"
+	"\n"
+	"Environment:\n"
+	"  OTEL_EXPORTER_OTLP_*, OTEL_EXPORTER_OTLP_TRACES_*: where and how to export\n"
+	"    (ENDPOINT, HEADERS, TIMEOUT, COMPRESSION, CERTIFICATE); --otlp goes before\n"
+	"  OTEL_BSP_*: batches and queue\n"
+	"  OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES: read from each traced process\n"
+	"  NO_COLOR: no colours; COLUMNS: width where stdout is no terminal";
 
 struct parse {
 	struct options *o;
