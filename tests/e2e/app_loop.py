@@ -2,9 +2,9 @@
 """An event loop in which nearly everything misleads who judges by threads: app_loop.py PORT [BACKEND-PORT].
 
     /none/ID  answers at once          /one/ID  makes one call           /die/ID   begins an answer, and the process ends
-    /sleep/ID answers by a timer       /two/ID  two, a timer between     /work/ID  what it calls: answers after a moment
+    /sleep/ID answers by a timer       /two/ID  two, a timer between     /job/ID  what it calls: answers after a moment
 
-Calls go over a pool of 4 connections, for which most wait. A call of nobody's, /work/nobody, is made every few ms.
+Calls go over a pool of 4 connections, for which most wait. A call of nobody's, /job/nobody, is made every few ms.
 """
 import asyncio
 import os
@@ -16,14 +16,14 @@ POOL = asyncio.Queue()
 
 async def exchange(request):
     reader, writer = await POOL.get()
-    writer.write(f"GET /work/{request} HTTP/1.1\r\nHost: work\r\n\r\n".encode())
+    writer.write(f"GET /job/{request} HTTP/1.1\r\nHost: work\r\n\r\n".encode())
     await reader.readuntil(b"\r\n\r\n")
     await reader.readexactly(2)
     POOL.put_nowait((reader, writer))
 
 
 async def work(route, request, writer):
-    if route == "work":
+    if route == "job":
         await asyncio.sleep(len(request) % 3 / 1000)
     elif route == "sleep":
         await asyncio.sleep(0.005)
