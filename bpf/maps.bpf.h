@@ -4,8 +4,8 @@
  * file; the maps are weak, so that the linker (bpftool gen object) makes one of each.
  *
  *   filter     user space (a process chosen by PID) and task.bpf.c (children, cgroups) write; the
- *              kernel deletes with the task, task.bpf.c where a process leaves a cgroup, user space
- *              on deselect. Grows by need.
+ *              kernel deletes with the task, task.bpf.c where a process leaves a cgroup. Grows by
+ *              need.
  *   leaderless task.bpf.c only: processes whose leading thread ended before the others. Fixed,
  *              small.
  *   calls      fentry and kprobe back ends: written at a function's entry, read at its exit; freed

@@ -186,11 +186,6 @@ void conns__process_exit(struct conns *cs, uint32_t pid, uint64_t ts,
 	}
 }
 
-size_t conns__count(const struct conns *cs)
-{
-	return cs->by_id.used;
-}
-
 void conns__free(struct conns *cs, uint64_t ts)
 {
 	if (!cs)

@@ -96,7 +96,6 @@ void conns__tick(struct conns *cs, uint64_t now);
  */
 void conns__process_exit(struct conns *cs, uint32_t pid, uint64_t ts,
 			 void (*forget)(void *ctx, uint64_t sock, uint64_t conn), void *ctx);
-size_t conns__count(const struct conns *cs);
 /* Close all and free. */
 void conns__free(struct conns *cs, uint64_t ts);
 

@@ -35,17 +35,6 @@ int kernel__select_pid(struct kernel *k, pid_t pid)
 	return err;
 }
 
-int kernel__deselect_pid(struct kernel *k, pid_t pid)
-{
-	int fd = filter__pidfd(pid), err;
-
-	if (fd < 0)
-		return fd;
-	err = bpf_map_delete_elem(k->map.filter, &fd);
-	close(fd);
-	return err;
-}
-
 int kernel__select_cgroup(struct kernel *k, int cgroup_fd)
 {
 	struct settings s;

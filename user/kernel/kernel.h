@@ -70,7 +70,6 @@ enum kernel_backend kernel__backend(const struct kernel *k);
  * mistake. -ESRCH: no such process.
  */
 int kernel__select_pid(struct kernel *k, pid_t pid);
-int kernel__deselect_pid(struct kernel *k, pid_t pid);
 
 /*
  * Select what enters this cgroup v2 (an open directory fd of it) or a descendant from now on: fork

@@ -115,12 +115,12 @@ static void refresh_clock(struct live *l)
 
 static void record_stats(struct live *l)
 {
-	struct kernel_stats *s = calloc(1, sizeof(*s));
+	struct kernel_stats *s = l->recorder ? calloc(1, sizeof(*s)) : NULL;
 	struct record_stats r = {
 		.h = { .size = sizeof(r), .kind = RECORD_STATS, .ts = clock__boottime() }
 	};
 
-	if (s && l->recorder && kernel__stats(l->kernel, s) == 0) {
+	if (s && kernel__stats(l->kernel, s) == 0) {
 		memcpy(r.drops, s->drops, sizeof(r.drops));
 		r.recursion_misses = s->recursion_misses;
 		pass(l, &r.h);

@@ -312,7 +312,8 @@ static struct node *current(struct tracer *t, const struct thread *th)
 /* An event loop that slept did so because it had nothing more to do for what it had read. */
 static void awake(struct tracer *t, const struct weft_event *ev, uint16_t sleeps)
 {
-	struct thread *th = thread_of(t, ev->pid, ev->tid);
+	/* A packet capture has no threads. */
+	struct thread *th = ev->pid ? thread_of(t, ev->pid, ev->tid) : NULL;
 
 	if (th && (th->sleeps != sleeps || !th->awake_since)) {
 		th->sleeps = sleeps;

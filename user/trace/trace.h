@@ -51,7 +51,5 @@ void tracer__tick(struct tracer *t, uint64_t now);
 /* Release everything, settled or not. All exchanges must have ended. */
 void tracer__flush(struct tracer *t);
 void tracer__free(struct tracer *t);
-/* Spans that are held now. */
-size_t tracer__held(const struct tracer *t);
 
 #endif /* WEFT_TRACE_H */

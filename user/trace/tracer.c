@@ -229,8 +229,3 @@ void tracer__free(struct tracer *t)
 	table__free(&t->by_id);
 	free(t);
 }
-
-size_t tracer__held(const struct tracer *t)
-{
-	return t->n_nodes;
-}
