@@ -3,6 +3,7 @@
 import collections
 import concurrent.futures
 import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -328,6 +329,44 @@ def interrupted_under_load(ctx):
     expect_clean(report)
     expect(report.found["nginx server"] >= 400, f"only {report.found['nginx server']} requests were traced")
     expect_ended_well(weft, status, ctx.spans())
+
+
+def blocked_in_write(pid):
+    with open(f"/proc/{pid}/syscall", encoding="ascii") as f:
+        return f.read().startswith("1 0x1 ")
+
+
+def has_pending(pid, sig):
+    with open(f"/proc/{pid}/status", encoding="utf-8") as f:
+        fields = dict(line.split(":", 1) for line in f)
+    return any(int(fields[k], 16) >> (sig - 1) & 1 for k in ("SigPnd", "ShdPnd"))
+
+
+@case()
+def stopped_while_reader_is_slow(ctx):
+    """Ctrl-C while weft waits for a reader of stdout: the line is finished, nothing is lost."""
+    shop = ctx.shop
+    argv = [tracer.WEFT, "-p", ",".join(map(str, shop.pids.values())), "--backend", ctx.args.backend, "--output", "otlp-json"]
+    reader, writer = os.pipe()
+    size = fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    os.write(writer, b"\n" * size)  # full, so weft's first write waits with none of its bytes taken
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=writer, stderr=subprocess.PIPE) as weft, open(reader, "rb") as pipe:
+        try:
+            os.close(writer)
+            while b"tracing" not in weft.stderr.readline():
+                expect(weft.poll() is None, "weft ended")
+            with ctx.load(shop, 20, 4) as load:
+                records = load.finish()
+            stack.wait_until("weft waits for its reader", lambda: blocked_in_write(weft.pid), 20)
+            weft.send_signal(signal.SIGINT)
+            stack.wait_until("weft took the signal", lambda: not has_pending(weft.pid, signal.SIGINT), 20)
+            out = pipe.read()
+            errors = weft.communicate(timeout=30 * tracer.SLOW)[1]
+        finally:
+            weft.kill()
+    expect(weft.returncode == 0, f"exit status {weft.returncode}: {errors.decode()}")
+    spans = truth.read_otlp(out.decode().strip("\n").split("\n"))
+    expect_clean(truth.compare(spans, records))
 
 
 def shape(spans):

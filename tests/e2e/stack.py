@@ -8,6 +8,7 @@ that were started here are ever signalled, by their PID.
 """
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -33,9 +34,19 @@ class StackError(Exception):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port to listen on, outside the range from which the kernel gives ports to those who connect: one of these might take
+    it before the server does, and someone who waits for the server could connect to himself."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as f:
+        low, high = map(int, f.read().split())
+    while True:
+        port = random.randint(1024, 65535)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            if not low <= port <= high:
+                return port
 
 
 def which(name, *more):

@@ -310,9 +310,13 @@ static int start(struct live *l, char *why, size_t why_len)
 	return live_processes__select(l->processes, l->kernel, why, why_len);
 }
 
+/*
+ * SA_RESTART: a view that waits for a slow reader of stdout finishes its line. SA_RESETHAND: where
+ * that reader never reads again, a second signal ends weft at once.
+ */
 static void catch_signals(void)
 {
-	struct sigaction sa = { .sa_handler = on_signal };
+	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = SA_RESTART | SA_RESETHAND };
 
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
