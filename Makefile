@@ -38,7 +38,7 @@ endif
 CFLAGS ?= -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2
 INCLUDES = -I. -I$(BUILD) $(EXPORTER_CFLAGS)
 WEFT_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) $(SAN_FLAGS) $(INCLUDES)
-LDLIBS = -lbpf -lelf -lpcap -lnghttp2 $(EXPORTER_LIBS) -lpthread
+LDLIBS = -lbpf -lelf -llzma -lcapstone -lpcap -lnghttp2 $(EXPORTER_LIBS) -lpthread
 
 -include bpf/build.mk
 -include exporter/build.mk

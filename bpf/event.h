@@ -20,6 +20,12 @@
  *         (also for TCP where the sequence numbers do not count the application's bytes: kTLS,
  *         MPTCP)
  * Lengths and offsets always travel, so that user space knows exactly which bytes it did not see.
+ *
+ * TLS sessions. What a program hands to its TLS library is a connection of its own kind: it has a
+ * number, an OPEN with WEFT_F_TLS, DATA whose bytes are plaintext and whose `off` counts the
+ * session's own bytes (modulo 2^32, from where weft first saw it), SHUT and CLOSE, and a capture
+ * policy. It has no addresses: over which socket's connection it goes (its carrier) is found out by
+ * user space from SESSION events, which are made until policy.linked says that it is known.
  */
 #ifndef WEFT_EVENT_H
 #define WEFT_EVENT_H
@@ -28,7 +34,8 @@
 #include <linux/types.h>
 #endif
 
-#define WEFT_ABI 1
+#define WEFT_ABI 2
+#define WEFT_ABI_OLDEST 1 /* recordings that can still be read: 2 only added kinds of records */
 
 #define WEFT_COMM_LEN 16
 #define WEFT_PATH_LEN 104 /* sockaddr_un.sun_path is 108; the rest is cut, never overrun */
@@ -57,6 +64,12 @@ enum weft_kind {
 	WEFT_EV_CONNECT = 11, /* a selected process began to connect a TCP socket */
 	/* struct weft_proc, on request */
 	WEFT_EV_STRANGER = 12, /* a process that is not selected runs another program now */
+	/* struct weft_proc */
+	WEFT_EV_MAP = 13, /* a selected process mapped a file to execute from (dlopen) */
+	/* struct weft_session */
+	WEFT_EV_SESSION = 14, /* what tells over which socket a TLS session goes */
+	/* struct weft_call */
+	WEFT_EV_CALL = 15, /* a library function that weft watches returned */
 	WEFT_EV_KERNEL_MAX,
 	/* from here on: made by user space (recorded files, captures); user/source/record.h */
 	WEFT_EV_USER = 64,
@@ -88,6 +101,8 @@ struct weft_event {
 #define WEFT_F_THIRD_PARTY (1 << 4)
 /* `pos` is known: bytes between it and the first DATA were lost */
 #define WEFT_F_POS (1 << 5)
+/* a TLS session, not a socket: see below */
+#define WEFT_F_TLS (1 << 6)
 
 enum weft_role { WEFT_ROLE_UNKNOWN = 0, WEFT_ROLE_CLIENT = 1, WEFT_ROLE_SERVER = 2 };
 
@@ -101,7 +116,10 @@ struct weft_addr {
 
 struct weft_open {
 	struct weft_event h;
-	/* address of the kernel's socket: equal numbers are the same socket, nothing else */
+	/*
+	 * address of the kernel's socket: equal numbers are the same socket, nothing else. TLS: the
+	 * session's key (the top bit is 0: no kernel address)
+	 */
 	__u64 sock;
 	__u64 peer_sock; /* Unix sockets: the other end's `sock`, 0 unknown */
 	__u64 start_ts;  /* CLIENT: when connect() began, CLOCK_BOOTTIME ns; 0 unknown */
@@ -142,6 +160,74 @@ struct weft_data {
 	__u8 bytes[]; /* head bytes, then tail bytes, then padding up to h.size */
 };
 
+enum weft_session_what {
+	/* a function of the library worked on the session, on this thread, from begin to h.ts */
+	WEFT_SESSION_OP = 1,
+	WEFT_SESSION_OUT = 2, /* the session handed on these bytes of ciphertext, to be sent */
+	WEFT_SESSION_IN = 3,  /* the session took in these bytes of ciphertext, as received */
+};
+
+#define WEFT_SESSION_BYTES 32
+
+struct weft_session {
+	struct weft_event h; /* conn: the session's number */
+	__u64 begin;         /* OP: when the function was called, CLOCK_BOOTTIME ns */
+	/* OP: the socket (as in OPEN), where the library's own structs name it (Go); else 0 */
+	__u64 sock;
+	__u32 len; /* OUT, IN: all bytes */
+	__u8 what; /* enum weft_session_what */
+	__u8 n;    /* OUT, IN: how many of `bytes` are used, the first of them */
+	__u16 pad;
+	__u8 bytes[WEFT_SESSION_BYTES];
+};
+
+/*
+ * Functions of client libraries, for weft_call.fn. Numbers are never given again: recordings hold
+ * them. What object, made, ret and the text are, is in the library's row of user/probe/.
+ */
+enum weft_fn {
+	WEFT_FN_NONE = 0,
+	WEFT_FN_SQLITE_OPEN = 16, /* text: file name; made: the database */
+	WEFT_FN_SQLITE_CLOSE,     /* object: the database */
+	WEFT_FN_SQLITE_PREPARE,   /* object: the database; text: SQL; made: the statement */
+	/* object: the statement; count: rows; begin: of the first step, h.ts: of the last */
+	WEFT_FN_SQLITE_STEP,
+	WEFT_FN_SQLITE_RESET, /* object: the statement; count, begin: as STEP, if it was under way */
+	WEFT_FN_SQLITE_FINALIZE, /* the same */
+	WEFT_FN_SQLITE_EXEC,     /* object: the database; text: SQL */
+	WEFT_FN_PQ_EXEC = 32,    /* object: the connection; text: SQL; value: the result's status */
+	WEFT_FN_PQ_EXEC_PREPARED, /* text: the statement's name */
+	WEFT_FN_PQ_PREPARE,       /* text: the statement's name; text2: SQL */
+	WEFT_FN_PQ_SEND,          /* PQsendQuery, PQsendQueryParams */
+	WEFT_FN_PQ_SEND_PREPARED,
+	WEFT_FN_PQ_SEND_PREPARE,
+	WEFT_FN_PQ_GET_RESULT, /* ret: 0 no more; value: the result's status */
+	WEFT_FN_PQ_FINISH,
+	WEFT_FN_MYSQL_QUERY = 48,   /* object: the connection; text: SQL; ret: 0 or error */
+	WEFT_FN_MYSQL_STMT_PREPARE, /* object: the statement; text: SQL */
+	WEFT_FN_MYSQL_STMT_EXECUTE, /* object: the statement */
+	WEFT_FN_MYSQL_STMT_CLOSE,
+	WEFT_FN_HIREDIS_COMMAND = 64, /* object: the context; text: format or first argument */
+};
+
+#define WEFT_CALL_TEXT_MAX 2048
+
+struct weft_call {
+	struct weft_event h; /* conn is 0; ts is when the function returned */
+	__u64 begin;         /* when it was called, CLOCK_BOOTTIME ns */
+	__u64 object;        /* what it works on: a connection, a statement */
+	__u64 made;          /* what it made; 0 nothing */
+	__s64 ret;           /* what it returned */
+	__u64 count;         /* rows and the like */
+	__s64 value;         /* something read behind what it returned; -1 unknown */
+	__u32 fn;            /* enum weft_fn */
+	__u32 text_len;      /* true length, at most WEFT_CALL_TEXT_MAX + 1 is looked for */
+	__u16 text;          /* captured bytes of the text ... */
+	__u16 text2;         /* ... and of a second one, behind it */
+	__u32 text2_len;
+	__u8 bytes[]; /* text, text2, padding up to h.size */
+};
+
 struct weft_proc {
 	struct weft_event h; /* FORK: pid/tid of the child. EXEC, EXIT, SELECT: of the process */
 	__u32 ppid;          /* parent process in weft's PID namespace, 0 if it is outside */
@@ -171,8 +257,8 @@ struct weft_policy {
 	__u32 turn_cap[2];
 	/* tail bytes copied where the call is not copied whole; <= WEFT_TAIL_MAX */
 	__u8 tail[2];
-	__u8 off; /* 1: no events at all but CLOSE */
-	__u8 pad;
+	__u8 off;    /* 1: no events at all but CLOSE */
+	__u8 linked; /* TLS sessions: the carrier is known, no more SESSION events */
 };
 
 struct weft_policy_entry {
@@ -195,6 +281,8 @@ _Static_assert(sizeof(struct weft_open) == 32 + 40 + 48 + 8 + WEFT_PATH_LEN, "we
 _Static_assert(sizeof(struct weft_open) % 8 == 0, "weft_open");
 _Static_assert(sizeof(struct weft_connect) == 40, "weft_connect");
 _Static_assert(sizeof(struct weft_data) == 48, "weft_data");
+_Static_assert(sizeof(struct weft_session) == 32 + 16 + 8 + WEFT_SESSION_BYTES, "weft_session");
+_Static_assert(sizeof(struct weft_call) == 32 + 48 + 16, "weft_call");
 _Static_assert(sizeof(struct weft_proc) == 64, "weft_proc");
 _Static_assert(sizeof(struct weft_policy) == 16, "weft_policy");
 _Static_assert(sizeof(struct weft_policy_entry) == 32, "weft_policy_entry");

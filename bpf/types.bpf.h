@@ -65,6 +65,86 @@ struct conn_state {
 	struct weft_policy policy;
 };
 
+/* What a probed function is, for the programs of lib.bpf.c. */
+enum probe_what {
+	PROBE_NONE = 0,
+	PROBE_TLS_READ,     /* bytes that it returns are plaintext that was received */
+	PROBE_TLS_WRITE,    /* bytes that it took are plaintext to be sent */
+	PROBE_TLS_OTHER,    /* works on the session, moves no plaintext: handshake, peek */
+	PROBE_TLS_SHUTDOWN, /* nothing is sent after it */
+	PROBE_TLS_END,      /* the session is freed, or begins anew */
+	/* ciphertext to and from the library's own buffers, inside one of the above */
+	PROBE_CIPHER_OUT,
+	PROBE_CIPHER_IN,
+	PROBE_CALL, /* a WEFT_EV_CALL when it returns */
+};
+
+enum probe_abi {
+	PROBE_ABI_C = 0, /* System V: di si dx cx r8 r9; ax */
+	PROBE_ABI_GO,    /* Go's registers (1.17 on): ax bx cx di si r8 r9 r10 r11; g in r14 */
+};
+
+/* How the number of bytes moved is told. */
+enum probe_result {
+	PROBE_RESULT_LEN = 0, /* returned: > 0 is how many, else none */
+	PROBE_RESULT_OUT,     /* returned 1: as many as *out (size_t) says */
+	PROBE_RESULT_OK,      /* returned > 0: all of them */
+};
+
+/* bits of probe_desc.flags */
+#define PROBE_CLIENT (1 << 0)     /* whoever calls this is the session's client */
+#define PROBE_SERVER (1 << 1)     /* its server */
+#define PROBE_INT (1 << 2)        /* it returns an int (32 bits), not a long or pointer */
+#define PROBE_BEGINS (1 << 3)     /* TLS: a handshake; the session is seen from its start */
+#define PROBE_GO_CONN (1 << 4)    /* Go: the object is a *tls.Conn whose conn is a *net.TCPConn */
+#define PROBE_MADE_RET (1 << 5)   /* CALL: what it returns is what it made */
+#define PROBE_NOT_NESTED (1 << 6) /* CALL: nothing when called from within another CALL */
+
+/*
+ * One probed function: where its arguments are. Numbers of arguments count from 1; 0 is none. User
+ * space writes (map probe_descs); the attach cookie's low 16 bits are its index.
+ */
+struct probe_desc {
+	__u32 fn; /* CALL: enum weft_fn */
+	__u8 what;
+	__u8 abi;
+	__u8 result;
+	__u8 flags;
+	__u8 object;           /* the session, connection or statement */
+	__u8 buf;              /* TLS, CIPHER: the bytes */
+	__u8 len;              /* how many: at entry, wanted or offered */
+	__u8 out;              /* PROBE_RESULT_OUT: where it says how many */
+	__u8 text, text_len;   /* CALL: string, and its length (0: NUL-terminated) */
+	__u8 text2, text2_len; /* the same of a second one */
+	__u8 made;             /* CALL: pointer to where it stores what it made */
+	__u8 pad[3];
+	/*
+	 * CALL: while it returns `more` (int), calls of this function for the same object are
+	 * counted (weft_call.count) and not sent; then one event tells of all. 0: each is sent.
+	 */
+	__s32 more;
+	/* CALL: weft_call.value is the int at this offset behind the returned pointer; -1 none */
+	__s32 peek;
+};
+
+#define PROBE_DESCS_MAX 256
+
+/*
+ * The attach cookie: index of the description, what this place is, and where the result lies.
+ *   bits 0-15   index in probe_descs
+ *   bits 16-23  enum probe_at
+ *   bits 32-63  displacement of PROBE_AT_EXIT_MEM (signed)
+ */
+enum probe_at {
+	PROBE_AT_ENTER = 0, /* arguments are in their registers */
+	PROBE_AT_EXIT,      /* ax is what it returns */
+	/* ax > 0: the length returned is the u64 at sp + displacement; else ax is returned */
+	PROBE_AT_EXIT_MEM,
+};
+
+#define PROBE_COOKIE(desc, at, disp)                                                               \
+	((__u64)(__u16)(desc) | (__u64)(at) << 16 | (__u64)(__u32)(disp) << 32)
+
 struct settings {
 	__u32 abi;
 	__u32 pidns_level; /* of weft's PID namespace; 0 is the machine's */

@@ -12,7 +12,7 @@ import argparse
 import random
 import struct
 
-ABI = 1
+ABI = 2
 OPEN, DATA, EOF_, CLOSE, FORK, EXIT, CONNECT, RECORD_CLOCK, RECORD_PROCESS = 1, 2, 3, 5, 6, 8, 11, 64, 65
 OUT, IN = 0, 1
 CLIENT, SERVER = 1, 2

@@ -98,6 +98,33 @@ int kernel__forget_conn(struct kernel *k, uint64_t sock, uint64_t conn);
  */
 int kernel__tick(struct kernel *k);
 
+/*
+ * Uprobes. A description (struct probe_desc of bpf/types.bpf.h) says once what a function is; sites
+ * are the instructions at which it is watched.
+ */
+struct probe_desc;
+
+struct kernel_site {
+	uint64_t offset; /* of the instruction in the file */
+	uint64_t cookie; /* PROBE_COOKIE() */
+	bool ret;        /* a return probe: offset is the function's first instruction */
+};
+
+/* Returns the description's index, the same for equal ones; -ENOSPC, or another negative errno. */
+int kernel__describe_probe(struct kernel *k, const struct probe_desc *d);
+
+struct kernel_uprobes; /* the sites of one file */
+
+/*
+ * Attach to a file for all processes that map it, now or later; the programs look at selected ones
+ * alone. `path` is opened here and need not stay. Sites fail one by one: errs[i] is 0 or a negative
+ * errno. *out is the caller's, NULL if none could be attached. Returns how many were. Order matters
+ * to the caller: exits are attached before entries.
+ */
+int kernel__attach_uprobes(struct kernel *k, const char *path, const struct kernel_site *sites,
+			   size_t n, int *errs, struct kernel_uprobes **out);
+void kernel__detach_uprobes(struct kernel *k, struct kernel_uprobes *u);
+
 /* File descriptor of the ring buffer map; stays the kernel object's. */
 int kernel__ring_fd(const struct kernel *k);
 

@@ -25,6 +25,21 @@ static bool event__data_valid(const struct weft_data *d)
 	return d->h.kind == WEFT_EV_DATA || !d->len;
 }
 
+static bool event__session_valid(const struct weft_session *s)
+{
+	return s->h.size == sizeof(*s) && s->n <= WEFT_SESSION_BYTES &&
+	       s->what >= WEFT_SESSION_OP && s->what <= WEFT_SESSION_IN;
+}
+
+static bool event__call_valid(const struct weft_call *c)
+{
+	uint32_t bytes = (uint32_t)c->text + c->text2;
+
+	return c->text <= WEFT_CALL_TEXT_MAX && c->text2 <= WEFT_CALL_TEXT_MAX &&
+	       c->text <= c->text_len && c->text2 <= c->text2_len &&
+	       c->h.size == sizeof(*c) + ((bytes + 7) & ~7U);
+}
+
 /* Readers print the name as a string. */
 static bool event__proc_valid(const struct weft_proc *p)
 {
@@ -62,7 +77,13 @@ bool event__valid(const struct weft_event *ev, size_t avail)
 	case WEFT_EV_SELECT:
 	case WEFT_EV_IOURING:
 	case WEFT_EV_STRANGER:
+	case WEFT_EV_MAP:
 		return ev->size >= sizeof(struct weft_proc) && event__proc_valid((const void *)ev);
+	case WEFT_EV_SESSION:
+		return ev->size >= sizeof(struct weft_session) &&
+		       event__session_valid((const void *)ev);
+	case WEFT_EV_CALL:
+		return ev->size >= sizeof(struct weft_call) && event__call_valid((const void *)ev);
 	case RECORD_CLOCK: return ev->size == sizeof(struct record_clock);
 	case RECORD_PROCESS:
 		return ev->size >= sizeof(struct record_process) &&

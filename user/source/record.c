@@ -138,11 +138,11 @@ static const char *header_fault(const struct record_header *h, char *buf, size_t
 		return "was recorded on a machine of the other byte order: replay it on such a machine";
 	if (h->byte_order != BYTE_ORDER_MARK)
 		return "has a damaged header (byte order mark)";
-	if (h->abi != WEFT_ABI) {
+	if (h->abi < WEFT_ABI_OLDEST || h->abi > WEFT_ABI) {
 		snprintf(buf, len,
-			 "has recording format %u, this weft reads format %u: "
+			 "has recording format %u, this weft reads %u to %u: "
 			 "use the weft that recorded it",
-			 h->abi, (unsigned)WEFT_ABI);
+			 h->abi, (unsigned)WEFT_ABI_OLDEST, (unsigned)WEFT_ABI);
 		return buf;
 	}
 	return NULL;
