@@ -57,6 +57,7 @@ enum key {
 	KEY_RING_SIZE,
 	KEY_MAX_CONNECTIONS,
 	KEY_RAW_QUERIES,
+	KEY_TRACE_INSTRUMENTED,
 	KEY_USAGE,
 };
 
@@ -91,6 +92,8 @@ static const struct argp_option known[] = {
 	       "call the service NAME instead of what weft finds out"),
 	OPTION(KEY_RAW_QUERIES, "raw-queries", NULL, GROUP_WHAT,
 	       "leave literals in query texts (they may be secrets)"),
+	OPTION(KEY_TRACE_INSTRUMENTED, "trace-instrumented", NULL, GROUP_WHAT,
+	       "also trace what exports spans of its own (OpenTelemetry)"),
 	HEADING(GROUP_OUT, "Where it goes:"),
 	OPTION('o', "output", "FORM", GROUP_OUT,
 	       "on stdout: tree (default), json, otlp-json, none"),
@@ -123,6 +126,7 @@ static const struct {
 	{ 'p', ON_TRACE | ON_DOCTOR },
 	{ KEY_PROTOCOL, ON_TRACE | ON_REPLAY },
 	{ KEY_RAW_QUERIES, ON_TRACE | ON_REPLAY },
+	{ KEY_TRACE_INSTRUMENTED, ON_TRACE | ON_REPLAY },
 	{ 'o', ON_TRACE | ON_REPLAY },
 	{ KEY_OTLP, ON_TRACE | ON_REPLAY },
 	{ KEY_MAX_SPANS, ON_TRACE | ON_REPLAY },
@@ -463,6 +467,7 @@ static int read_option(struct parse *p, int key, char *arg)
 	case KEY_SERVICE_NAME: return set_name(p, "--service-name", arg, &p->o->service_name);
 	case KEY_PROTOCOL: p->protocols_given = true; return add_protocols(p, arg);
 	case KEY_RAW_QUERIES: p->o->raw_queries = true; return 0;
+	case KEY_TRACE_INSTRUMENTED: p->o->trace_instrumented = true; return 0;
 	case 'o': return set_output(p, arg);
 	case KEY_OTLP: return set_endpoint(p, arg);
 	case KEY_RECORD: return set_name(p, "--record", arg, &p->o->record_path);

@@ -41,6 +41,8 @@ struct options {
 	size_t ring_bytes;           /* --ring-size, default 8 MiB */
 	uint32_t max_conns;          /* --max-connections, default 65536 */
 	bool raw_queries;            /* --raw-queries: literals in query texts stay */
+	/* --trace-instrumented: spans also of processes that export their own */
+	bool trace_instrumented;
 	int verbose;                 /* -v, repeatable */
 	bool color;                  /* stdout is a terminal, NO_COLOR unset, TERM is not dumb */
 	int columns;                 /* width of the terminal; 80 if it is none */

@@ -9,6 +9,7 @@ static const char *const reasons[DROP_REASONS] = {
 	[DROP_BROKEN] = "malformed",
 	[DROP_LOST_BYTES] = "other bytes were lost",
 	[DROP_DUPLICATE] = "duplicate",
+	[DROP_INSTRUMENTED] = "left to the process's own OpenTelemetry SDK",
 	[DROP_NO_MEMORY] = "limit reached",
 };
 

@@ -24,6 +24,7 @@ enum drop_reason {
 	/* its exchange could not be put together because other events were lost */
 	DROP_LOST_BYTES,
 	DROP_DUPLICATE, /* bytes that were seen before (retransmission) */
+	DROP_INSTRUMENTED, /* its process exports spans of its own (OpenTelemetry) */
 	DROP_NO_MEMORY, /* a limit of weft's own: connections, exchanges, buffers */
 	DROP_REASONS,
 };
@@ -59,6 +60,14 @@ static inline void balance__span(struct balance *b, uint64_t events)
 	b->pending -= events;
 	b->in_spans += events;
 	b->spans++;
+}
+
+/* A span that was made is not wanted after all. */
+static inline void balance__unspan(struct balance *b, enum drop_reason why, uint64_t events)
+{
+	b->in_spans -= events;
+	b->dropped[why] += events;
+	b->spans--;
 }
 
 /* Does the sum hold? */

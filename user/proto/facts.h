@@ -17,11 +17,17 @@
 
 enum facts_area { FACTS_NONE = 0, FACTS_HTTP, FACTS_DB, FACTS_RPC };
 
-/* Trace context found in the request, as it stood there: span/ and trace/ validate it. */
+/* Trace context found in the request, as it stood there: span/context.h says what it means. */
 struct facts_context {
 	struct slice traceparent; /* W3C header value; several headers: `duplicate` */
 	struct slice tracestate;  /* several headers joined with ',' in order */
 	bool duplicate;           /* more than one traceparent: invalid by W3C */
+	struct slice baggage;     /* W3C; joined likewise */
+	struct slice b3;          /* single header */
+	struct slice b3_trace, b3_span, b3_sampled, b3_flags; /* x-b3-* */
+	struct slice uber;                                    /* uber-trace-id */
+	struct slice amzn;                                    /* x-amzn-trace-id */
+	struct slice sw8;
 };
 
 struct facts_http {

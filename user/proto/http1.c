@@ -599,7 +599,7 @@ static bool http1_describe(const void *state, struct message *const *reqs,
 		resp = NULL;
 	*out = (struct facts){
 		.area = FACTS_HTTP,
-		.context = { req->traceparent, req->tracestate, req->duplicate },
+		.context = req->context,
 		.failure = failure(state, flags),
 		.http = {
 			.method = req->method,

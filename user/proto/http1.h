@@ -12,8 +12,7 @@
 struct http1_message {
 	struct slice method, target, host, version, user_agent;
 	struct slice x_forwarded_for, x_forwarded_proto, x_forwarded_host, forwarded;
-	struct slice traceparent, tracestate;
-	bool duplicate; /* traceparent */
+	struct facts_context context;
 	int status;
 	int64_t body; /* -1 unknown */
 };

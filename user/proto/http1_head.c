@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* HTTP/1: start lines, recognised and read, and the header lines that weft wants. */
+#include "context.h"
 #include "http1.h"
 
 #define METHOD_MAX 32 /* the longest registered one is UPDATEREDIRECTREF, 17 */
@@ -225,20 +226,6 @@ static void take_coding(struct head *head, struct slice v)
 	head->f->chunked = slice__ieq(v, SLICE("chunked"));
 }
 
-static void take_tracestate(struct head *head, struct slice v)
-{
-	struct slice *have = &head->h->tracestate;
-
-	if (!have->n) {
-		*have = keep(head->m, v);
-		return;
-	}
-	*have = arena__printf(&head->m->keep, SLICE_FMT "," SLICE_FMT, SLICE_ARG(*have),
-			      SLICE_ARG(v));
-	if (!have->n)
-		head->m->truncated = true;
-}
-
 static void take_header(struct head *head, struct slice name, struct slice value)
 {
 	struct http1_message *h = head->h;
@@ -261,6 +248,8 @@ static void take_header(struct head *head, struct slice name, struct slice value
 			head->f->h2c = slice__ieq(value, SLICE("h2c"));
 		return;
 	}
+	if (context__take(&h->context, head->m, name, value))
+		return;
 	switch (name.n) {
 	case 4:
 		if (slice__ieq(name, SLICE("host")))
@@ -277,14 +266,6 @@ static void take_header(struct head *head, struct slice name, struct slice value
 	case 10:
 		if (slice__ieq(name, SLICE("user-agent")))
 			keep_first(head, &h->user_agent, value);
-		else if (slice__ieq(name, SLICE("tracestate")))
-			take_tracestate(head, value);
-		break;
-	case 11:
-		if (slice__ieq(name, SLICE("traceparent"))) {
-			h->duplicate = h->traceparent.p != NULL;
-			keep_first(head, &h->traceparent, value);
-		}
 		break;
 	case 15:
 		if (slice__ieq(name, SLICE("x-forwarded-for")))

@@ -118,8 +118,7 @@ struct http2_message {
 	/* a request's header block */
 	struct slice method, target, authority, host, scheme, user_agent;
 	struct slice x_forwarded_for, x_forwarded_proto, x_forwarded_host, forwarded;
-	struct slice traceparent, tracestate;
-	bool duplicate;     /* traceparent */
+	struct facts_context context;
 	int64_t timeout_ns; /* grpc-timeout; -1 none */
 	/* any block */
 	enum http2_kind kind;

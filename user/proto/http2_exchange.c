@@ -205,7 +205,7 @@ bool http2__describe(const void *state, struct message *const *reqs, struct mess
 		r = &so_far;
 	}
 	*out = (struct facts){
-		.context = { q->traceparent, q->tracestate, q->duplicate },
+		.context = q->context,
 		.failure = failed,
 	};
 	enum http2_kind kind = q->kind == KIND_UNKNOWN || q->kind == KIND_HTTP

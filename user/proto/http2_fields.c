@@ -2,6 +2,7 @@
 /* What the fields of a header block say (RFC 9113, 8.3; gRPC's PROTOCOL-HTTP2). */
 #include <stdlib.h>
 
+#include "context.h"
 #include "http2.h"
 
 struct reader {
@@ -81,24 +82,6 @@ static void take_text(struct reader *r, struct slice name, struct slice value)
 			keep_first(r, texts[i].to, value);
 }
 
-/* Several are joined in their order. */
-static void take_tracestate(struct reader *r, struct slice value)
-{
-	struct slice old = r->h->tracestate;
-	char joined[1024];
-
-	if (!old.n) {
-		r->h->tracestate = message__keep(r->m, value);
-		return;
-	}
-	if (!value.n || old.n + 1 + value.n > sizeof(joined))
-		return;
-	memcpy(joined, old.p, old.n);
-	joined[old.n] = ',';
-	memcpy(joined + old.n + 1, value.p, value.n);
-	r->h->tracestate = message__keep(r->m, slice__from(joined, old.n + 1 + value.n));
-}
-
 static void take_pseudo(struct reader *r, struct slice name, struct slice value)
 {
 	const struct {
@@ -136,18 +119,13 @@ static void take_field(void *ctx, struct slice name, struct slice value)
 	} else if (slice__eq(name, SLICE("content-type"))) {
 		if (h->kind == KIND_UNKNOWN)
 			h->kind = kind_of(value);
-	} else if (slice__eq(name, SLICE("traceparent"))) {
-		h->duplicate = h->traceparent.p != NULL;
-		keep_first(r, &h->traceparent, value);
-	} else if (slice__eq(name, SLICE("tracestate"))) {
-		take_tracestate(r, value);
 	} else if (slice__eq(name, SLICE("grpc-status"))) {
 		if (h->grpc_status < 0)
 			h->grpc_status = (int)number(value, 4);
 	} else if (slice__eq(name, SLICE("grpc-timeout"))) {
 		if (h->timeout_ns < 0)
 			h->timeout_ns = timeout(value);
-	} else {
+	} else if (!context__take(&h->context, r->m, name, value)) {
 		take_text(r, name, value);
 	}
 }

@@ -28,6 +28,7 @@
  */
 #include <stdlib.h>
 
+#include "context.h"
 #include "postgres.h"
 
 #define BUFFER_CAP (64 * 1024)
@@ -306,6 +307,8 @@ static bool postgres__describe(const void *state, struct message *const *reqs,
 			.returned_rows = -1,
 		},
 	};
+	if (q->own_text && !reqs[0]->truncated)
+		context__from_sql(&out->context, q->query, scratch);
 	describe_answer(r, &out->db);
 	return true;
 }

@@ -135,6 +135,10 @@ struct pg_message {
 	enum pg_op_kind kind; /* request */
 	bool begun;           /* something of it was seen */
 	bool bound;           /* request: Parse or Bind is among it */
+	/* request: what its Parse brought, to compare; NULL none */
+	const struct pg_text *parsed;
+	/* request: the text was sent with it, not before: its comment is of this execution */
+	bool own_text;
 	bool acked;           /* response: an answer to Parse or Bind came */
 	bool error, skipped, unknown;
 	bool rows_lost; /* bytes were lost in it: rows can't be counted */

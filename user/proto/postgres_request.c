@@ -96,6 +96,7 @@ static enum message_state on_query(struct pg_state *st, const struct proto_in *i
 		whole = false;
 	}
 	pg__of(m)->query = message__keep(m, text);
+	pg__of(m)->own_text = whole;
 	m->truncated |= !whole;
 	watch_statements(st, text);
 	return push(st, m, PG_OP_QUERY);
@@ -116,6 +117,7 @@ static void on_parse(struct pg_state *st, const struct proto_in *in, size_t tota
 	bool whole = pg__string(in->data, n, &at, &text);
 
 	set_text(st, pg_text__new(text, !whole));
+	pg__of(m)->parsed = st->text;
 	pg_names__put(&st->statements, name, st->text);
 	watch_statements(st, text);
 }
@@ -170,6 +172,7 @@ static enum message_state on_execute(struct pg_state *st, const struct proto_in 
 		use_text(m, pg__of(m)->begun ? st->text : NULL);
 	else if (pg__string(in->data, n, &at, &portal))
 		use_text(m, pg_names__get(&st->portals, portal));
+	pg__of(m)->own_text = pg__of(m)->parsed && pg__of(m)->parsed == st->text;
 	return push(st, m, PG_OP_EXECUTE);
 }
 

@@ -83,6 +83,7 @@ static bool wire(struct pipeline *p)
 	struct tracer_config tc = {
 		.span = { .raw_queries = p->o->raw_queries },
 		.books = &p->books,
+		.trace_instrumented = p->o->trace_instrumented,
 		.sinks = { { to_sinks, p } },
 	};
 	struct policy_sink policy = { p->hooks.ctx, p->hooks.policy };

@@ -6,5 +6,6 @@ const struct layer *const layer_table[] = {
 	&layer_remote,
 	&layer_socket,
 	&layer_thread,
+	&layer_sdk, /* no evidence: who needs none */
 	NULL,
 };

@@ -4,6 +4,6 @@
 
 #include "node.h"
 
-extern const struct layer layer_remote, layer_socket, layer_thread;
+extern const struct layer layer_remote, layer_socket, layer_thread, layer_sdk;
 
 #endif

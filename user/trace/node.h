@@ -6,6 +6,7 @@
  *   node.c      the tree: linking by evidence, never in a circle
  *   remote.c, socket.c, thread.c
  *               the layers: each one kind of evidence; layers.c lists them in one table
+ *   sdk.c       processes that need no spans from us
  *   release.c   what is settled leaves: vetoes, ids, times, sinks
  */
 #ifndef WEFT_NODE_H
@@ -40,6 +41,7 @@ struct node {
 	uint64_t start, end; /* CLOCK_BOOTTIME ns */
 	bool ended;
 	struct span *span;  /* set when it ended */
+	uint64_t events;    /* in the books for it */
 	struct exchange *x; /* while it has not ended */
 
 	struct node *parent;
@@ -99,6 +101,7 @@ struct tracer {
 	struct table pools;   /* struct pool */
 	struct table owners;  /* struct owner, by socket */
 	struct table users;   /* struct user: the threads and pools of a process, by PID */
+	struct table sdks;    /* struct sdk, by PID */
 	struct list threads_by_use, pools_by_use, owners_by_use;
 };
 
@@ -146,6 +149,9 @@ void node__start_with_connect(struct node *n, const struct exchange *x);
 /* tracer.c: the remote layer's facts of a node that has not ended yet */
 void node__read_context(struct node *n);
 void remote__take(struct node *n, const struct facts_context *c);
+
+/* sdk.c: the process exports spans like this one itself. */
+bool sdk__has_its_own(const struct tracer *t, const struct node *n);
 
 /* release.c */
 void release__settled(struct tracer *t);

@@ -63,6 +63,14 @@ static bool settled(const struct tracer *t, const struct node *n)
 	return true;
 }
 
+/* Some formats name the trace alone. */
+static bool has_span(const uint8_t span_id[8])
+{
+	static const uint8_t none[8];
+
+	return memcmp(span_id, none, sizeof(none)) != 0;
+}
+
 static void pin_root(struct node *n)
 {
 	node__read_context(n);
@@ -72,10 +80,13 @@ static void pin_root(struct node *n)
 		return;
 	}
 	memcpy(n->trace_id, n->remote_trace, 16);
-	memcpy(n->parent_span, n->remote_span, 8);
-	n->source = "remote";
-	n->confidence = 1.0;
-	n->flags = n->remote_flags | OTLP_FLAG_KNOWN | OTLP_FLAG_REMOTE;
+	n->flags = n->remote_flags | OTLP_FLAG_KNOWN;
+	if (has_span(n->remote_span)) {
+		memcpy(n->parent_span, n->remote_span, 8);
+		n->source = "remote";
+		n->confidence = 1.0;
+		n->flags |= OTLP_FLAG_REMOTE;
+	}
 	n->trace_state = n->remote_state;
 }
 
@@ -170,9 +181,28 @@ static void collect(struct tracer *t, struct node *n, struct span **spans, unsig
 	node__free(t, n);
 }
 
+/*
+ * Spans of processes that export their own go no further. What is below them in other processes
+ * goes on from the context that it was sent.
+ */
+static void leave_out(struct tracer *t, struct node *n)
+{
+	LIST_EACH (it, tmp, &n->children)
+		leave_out(t, LIST_OF(it, struct node, sibling));
+	if (!n->ended || n->pinned || !sdk__has_its_own(t, n))
+		return;
+	balance__unspan(t->cfg.books, DROP_INSTRUMENTED, n->events);
+	node__free(t, n);
+}
+
 /* Send n, which has ended, and what ended below it to the sinks. */
 static void emit(struct tracer *t, struct node *n)
 {
+	uint64_t id = n->id;
+
+	leave_out(t, n);
+	if (!node__by_id(t, id))
+		return;
 	struct span **spans = calloc(count(n), sizeof(*spans));
 	unsigned used = 0;
 

@@ -27,6 +27,8 @@ struct tracer_config {
 	struct span_options span;
 	struct processes *processes; /* whose resources the spans carry */
 	struct balance *books;
+	/* make spans also of processes that export their own */
+	bool trace_instrumented;
 	struct trace_sink sinks[4]; /* unused ones have fn NULL */
 };
 

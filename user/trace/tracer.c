@@ -170,6 +170,7 @@ static void on_end(void *ctx, struct exchange *x)
 	}
 	if (made) {
 		n->span = s;
+		n->events = x->events;
 		balance__span(t->cfg.books, x->events);
 	} else {
 		balance__drop(t->cfg.books, n && s ? DROP_CONTROL : DROP_NO_MEMORY, x->events);
