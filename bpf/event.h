@@ -70,6 +70,8 @@ enum weft_kind {
 	WEFT_EV_SESSION = 14, /* what tells over which socket a TLS session goes */
 	/* struct weft_call */
 	WEFT_EV_CALL = 15, /* a library function that weft watches returned */
+	/* struct weft_unit */
+	WEFT_EV_UNIT = 16, /* for which request a thread works from now on, says its runtime */
 	WEFT_EV_KERNEL_MAX,
 	/* from here on: made by user space (recorded files, captures); user/source/record.h */
 	WEFT_EV_USER = 64,
@@ -158,6 +160,18 @@ struct weft_data {
 	/* how often the thread had gone to sleep by itself (the task's nvcsw), modulo 2^16 */
 	__u16 sleeps;
 	__u8 bytes[]; /* head bytes, then tail bytes, then padding up to h.size */
+};
+
+/*
+ * Runtimes carry their unit of work (a context of Python's, a goroutine) from callback to callback
+ * and thread to thread. The kernel side labels it with the request bytes that were read in it, and
+ * what it begets inherits the label. This event comes before the DATA (written to whom the process
+ * is a client of) or the CALL that it is about, when the thread's label is another than before.
+ */
+struct weft_unit {
+	struct weft_event h; /* conn: on which the request came; 0: none that is known */
+	__u32 pos;           /* position behind the bytes of it that were read */
+	__u32 pad;
 };
 
 enum weft_session_what {
@@ -281,6 +295,7 @@ _Static_assert(sizeof(struct weft_open) == 32 + 40 + 48 + 8 + WEFT_PATH_LEN, "we
 _Static_assert(sizeof(struct weft_open) % 8 == 0, "weft_open");
 _Static_assert(sizeof(struct weft_connect) == 40, "weft_connect");
 _Static_assert(sizeof(struct weft_data) == 48, "weft_data");
+_Static_assert(sizeof(struct weft_unit) == 40, "weft_unit");
 _Static_assert(sizeof(struct weft_session) == 32 + 16 + 8 + WEFT_SESSION_BYTES, "weft_session");
 _Static_assert(sizeof(struct weft_call) == 32 + 48 + 16, "weft_call");
 _Static_assert(sizeof(struct weft_proc) == 64, "weft_proc");

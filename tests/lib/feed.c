@@ -157,6 +157,22 @@ void feed__connect(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint
 	open_conn(f, id, pid, tid, port, server_port, WEFT_ROLE_CLIENT);
 }
 
+void feed__unit(struct feed *f, uint32_t pid, uint32_t tid, unsigned id)
+{
+	struct weft_unit u = {
+		.h = { .size = sizeof(u),
+		       .kind = WEFT_EV_UNIT,
+		       .ts = f->now,
+		       .pid = pid,
+		       .tid = tid,
+		       .conn = id ? id + 1000 : 0 },
+		.pos = id ? f->conns[id].pos[WEFT_IN] : 0,
+	};
+
+	balance__receive(&f->books, true);
+	tracer__unit(f->tracer, &u);
+}
+
 void feed__accept(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint16_t port,
 		  uint16_t server_port)
 {

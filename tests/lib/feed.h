@@ -79,6 +79,11 @@ void feed__eof(struct feed *f, unsigned id, uint32_t pid, uint32_t tid);
 void feed__close(struct feed *f, unsigned id);
 /* The thread goes to sleep before what it does next (any of at most 256 threads). */
 void feed__sleep(struct feed *f, uint32_t tid);
+/*
+ * The thread's runtime says: it works for what was read so far from connection `id` (which was given
+ * to feed__accept()); 0: for nothing that it knows.
+ */
+void feed__unit(struct feed *f, uint32_t pid, uint32_t tid, unsigned id);
 /* Time passes without events. */
 void feed__wait(struct feed *f, unsigned ms);
 

@@ -173,6 +173,8 @@ void pipeline__event(void *pipeline, const struct weft_event *ev)
 		tracer__awake(p->tracer, ev, ((const struct weft_data *)ev)->sleeps);
 	if (ev->kind >= WEFT_EV_OPEN && ev->kind <= WEFT_EV_CLOSE)
 		conns__event(p->conns, ev);
+	else if (ev->kind == WEFT_EV_UNIT)
+		tracer__unit(p->tracer, (const struct weft_unit *)ev);
 	else if (ev->kind == WEFT_EV_CONNECT)
 		tracer__connect(p->tracer, (const struct weft_connect *)ev);
 	else if (ev->kind == WEFT_EV_EXIT)

@@ -84,6 +84,7 @@ bool event__valid(const struct weft_event *ev, size_t avail)
 		       event__session_valid((const void *)ev);
 	case WEFT_EV_CALL:
 		return ev->size >= sizeof(struct weft_call) && event__call_valid((const void *)ev);
+	case WEFT_EV_UNIT: return ev->size == sizeof(struct weft_unit);
 	case RECORD_CLOCK: return ev->size == sizeof(struct record_clock);
 	case RECORD_PROCESS:
 		return ev->size >= sizeof(struct record_process) &&

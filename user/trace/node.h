@@ -4,7 +4,7 @@
  *
  *   tracer.c    exchanges in, nodes made, spans built
  *   node.c      the tree: linking by evidence, never in a circle
- *   remote.c, socket.c, thread.c
+ *   remote.c, socket.c, runtime.c, thread.c
  *               the layers: each one kind of evidence; layers.c lists them in one table
  *   sdk.c       processes that need no spans from us
  *   release.c   what is settled leaves: vetoes, ids, times, sinks
@@ -28,7 +28,8 @@ enum evidence {
 	EVIDENCE_THREAD,
 	/* the answer to the request was written right after the answer to the call was read */
 	EVIDENCE_BACKWARD,
-	EVIDENCE_SOCKET, /* both ends of the connection are traced: the same bytes */
+	EVIDENCE_RUNTIME, /* the runtime's own unit of work */
+	EVIDENCE_SOCKET,  /* both ends of the connection are traced: the same bytes */
 	EVIDENCE_MAX,
 };
 
@@ -84,6 +85,11 @@ struct node {
 	bool slept;
 	bool backward_clash; /* two requests claim it: neither gets it */
 
+	/* runtime layer, client: its runtime told the unit of work that made it */
+	bool unit_told;
+	uint64_t unit_conn; /* and this is the connection of its request; 0 it knows none */
+	uint32_t unit_pos;
+
 	struct arena arena;
 };
 
@@ -102,6 +108,10 @@ struct tracer {
 	struct table owners;  /* struct owner, by socket */
 	struct table users;   /* struct user: the threads and pools of a process, by PID */
 	struct table sdks;    /* struct sdk, by PID */
+	struct {
+		struct table threads, conns; /* struct unit_thread, unit_conn */
+		struct list threads_by_use, conns_by_use;
+	} units; /* runtime layer; bounded likewise */
 	struct list threads_by_use, pools_by_use, owners_by_use;
 };
 
@@ -110,6 +120,7 @@ struct layer {
 	const char *name;
 	void (*awake)(struct tracer *t, const struct weft_event *ev, uint16_t sleeps);
 	void (*connecting)(struct tracer *t, const struct weft_connect *c);
+	void (*unit)(struct tracer *t, const struct weft_unit *u);
 	void (*begin)(struct tracer *t, struct node *n, struct exchange *x, uint32_t req_pos);
 	void (*moved)(struct tracer *t, struct node *n, enum proto_dir dir, uint32_t tid,
 		      uint64_t ts);

@@ -39,6 +39,8 @@ static void judge(struct tracer *t, struct node *n)
 	bool outside = n->start < n->parent->start || n->end > n->parent->end;
 
 	n->judged = true;
+	/* What a request left behind, to be done after its answer, is still its own. */
+	outside &= n->evidence != EVIDENCE_RUNTIME;
 	if (!thread__holds(t, n, outside) || outside || own_context(n))
 		node__orphan(n);
 }

@@ -574,7 +574,8 @@ bool thread__holds(struct tracer *t, struct node *call, bool outside)
 		p = pool_of(t, call->pool, call->pid);
 		if (p)
 			book(&p->guesses, &p->vetoes, outside);
-		return !call->claimer && !call->slept && guesses_hold(t, call);
+		/* A runtime that tells its units knows better than a guess, also when it knows none. */
+		return !call->unit_told && !call->claimer && !call->slept && guesses_hold(t, call);
 	default: return true;
 	}
 }

@@ -46,6 +46,8 @@ void tracer__set_clock(struct tracer *t, int64_t realtime_minus_boottime);
 void tracer__connect(struct tracer *t, const struct weft_connect *c);
 /* A thread moved bytes; `sleeps` of struct weft_data. Called before the engine gets the event. */
 void tracer__awake(struct tracer *t, const struct weft_event *ev, uint16_t sleeps);
+/* What a thread's runtime says of it, told before the event that it is about. */
+void tracer__unit(struct tracer *t, const struct weft_unit *u);
 /* A process ended: nothing of its threads is remembered. */
 void tracer__process_exit(struct tracer *t, uint32_t pid);
 /* Release what is settled. `now`: CLOCK_BOOTTIME ns, or the file's time. */

@@ -19,6 +19,8 @@ struct tracer *tracer__new(const struct tracer_config *cfg)
 	list__init(&t->threads_by_use);
 	list__init(&t->pools_by_use);
 	list__init(&t->owners_by_use);
+	list__init(&t->units.threads_by_use);
+	list__init(&t->units.conns_by_use);
 	return t;
 }
 
@@ -96,6 +98,9 @@ void node__start_with_connect(struct node *n, const struct exchange *x)
 {
 	uint64_t connect = x->conn->open.start_ts;
 
+	/* Made before the request was there: not for it. */
+	if (n->parent && connect < n->parent->start)
+		return;
 	if (!x->server && x->local_asks && x->first && connect && connect <= n->start &&
 	    n->start - connect < CONNECT_MAX_NS)
 		n->start = connect;
@@ -197,6 +202,13 @@ void tracer__awake(struct tracer *t, const struct weft_event *ev, uint16_t sleep
 	for (size_t i = 0; layer_table[i]; i++)
 		if (layer_table[i]->awake)
 			layer_table[i]->awake(t, ev, sleeps);
+}
+
+void tracer__unit(struct tracer *t, const struct weft_unit *u)
+{
+	for (size_t i = 0; layer_table[i]; i++)
+		if (layer_table[i]->unit)
+			layer_table[i]->unit(t, u);
 }
 
 void tracer__process_exit(struct tracer *t, uint32_t pid)

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Parents by the runtime's own units of work, on made-up schedules that mislead every other rule. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+#include "../lib/feed.h"
+
+#define OK200 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+#define SHOP 100
+#define LOOP 11
+
+static const char *get(const char *path)
+{
+	static char buf[2][256];
+	static int i;
+
+	i = !i;
+	snprintf(buf[i], sizeof(buf[i]), "GET %s HTTP/1.1\r\nHost: shop\r\n\r\n", path);
+	return buf[i];
+}
+
+static struct span *server(struct feed *f, const char *path)
+{
+	return feed__span(f, SPAN_SERVER, "url.path", path);
+}
+
+static struct span *client(struct feed *f, const char *path)
+{
+	char url[256];
+
+	snprintf(url, sizeof(url), "http://shop%s", path);
+	return feed__span(f, SPAN_CLIENT, "url.full", url);
+}
+
+/* A call on connection `id`, made in the unit of work of the request on `unit`. */
+static void call(struct feed *f, unsigned id, unsigned unit, uint32_t tid, const char *path)
+{
+	feed__unit(f, SHOP, tid, unit);
+	feed__write(f, id, SHOP, tid, get(path));
+}
+
+/* Two requests on an event loop, whose calls are made in the order that misleads. */
+static void saturated_loop(struct feed *f)
+{
+	feed__accept(f, 1, SHOP, LOOP, 40001, 80);
+	feed__accept(f, 2, SHOP, LOOP, 40002, 80);
+	feed__connect(f, 3, SHOP, LOOP, 50001, 8080);
+	feed__connect(f, 4, SHOP, LOOP, 50002, 8080);
+	feed__read(f, 1, SHOP, LOOP, get("/a"));
+	feed__read(f, 2, SHOP, LOOP, get("/b"));
+}
+
+Test(runtime, event_loop)
+{
+	struct feed *f = feed__new();
+
+	saturated_loop(f);
+	call(f, 3, 1, LOOP, "/call-a");
+	call(f, 4, 2, LOOP, "/call-b");
+	feed__read(f, 3, SHOP, LOOP, OK200);
+	feed__read(f, 4, SHOP, LOOP, OK200);
+	feed__write(f, 1, SHOP, LOOP, OK200);
+	feed__write(f, 2, SHOP, LOOP, OK200);
+	feed__finish(f);
+	cr_expect(feed__is_child(client(f, "/call-a"), server(f, "/a"), "runtime"));
+	cr_expect(feed__is_child(client(f, "/call-b"), server(f, "/b"), "runtime"));
+	feed__free(f);
+}
+
+/* What it does not know, nobody guesses. */
+Test(runtime, no_unit_is_no_parent)
+{
+	struct feed *f = feed__new();
+
+	saturated_loop(f);
+	call(f, 3, 1, LOOP, "/call-a");
+	call(f, 4, 0, LOOP, "/background");
+	feed__read(f, 4, SHOP, LOOP, OK200);
+	feed__read(f, 3, SHOP, LOOP, OK200);
+	feed__write(f, 1, SHOP, LOOP, OK200);
+	feed__write(f, 2, SHOP, LOOP, OK200);
+	feed__finish(f);
+	cr_expect(feed__is_root(client(f, "/background")));
+	cr_expect(feed__is_child(client(f, "/call-a"), server(f, "/a"), "runtime"));
+	feed__free(f);
+}
+
+/* Keep-alive: a task that outlives its request is not the next request's. */
+Test(runtime, background_task_outlives_its_request)
+{
+	struct feed *f = feed__new();
+
+	feed__accept(f, 1, SHOP, LOOP, 40001, 80);
+	feed__connect(f, 3, SHOP, LOOP, 50001, 8080);
+	feed__read(f, 1, SHOP, LOOP, get("/first"));
+	feed__unit(f, SHOP, LOOP, 1);
+	/* the label of the first request, on another thread, before the second is read */
+	feed__unit(f, SHOP, 12, 1);
+	feed__write(f, 1, SHOP, LOOP, OK200);
+	feed__read(f, 1, SHOP, LOOP, get("/second"));
+	feed__write(f, 3, SHOP, 12, get("/late"));
+	feed__write(f, 1, SHOP, LOOP, OK200);
+	feed__read(f, 3, SHOP, 12, OK200);
+	feed__finish(f);
+	cr_expect(feed__is_child(client(f, "/late"), server(f, "/first"), "runtime"));
+	feed__free(f);
+}
+
+/* Two requests in the bytes of one read: which one the label means is not known. */
+Test(runtime, pipelined_requests_are_ambiguous)
+{
+	struct feed *f = feed__new();
+	char two[512];
+
+	feed__accept(f, 1, SHOP, LOOP, 40001, 80);
+	feed__connect(f, 3, SHOP, LOOP, 50001, 8080);
+	snprintf(two, sizeof(two), "%s%s", get("/one"), get("/two"));
+	feed__read(f, 1, SHOP, LOOP, two);
+	call(f, 3, 1, LOOP, "/call");
+	feed__read(f, 3, SHOP, LOOP, OK200);
+	feed__write(f, 1, SHOP, LOOP, OK200 OK200);
+	feed__finish(f);
+	const struct span *c = client(f, "/call");
+
+	cr_expect_not(feed__is_child(c, server(f, "/one"), "runtime"));
+	cr_expect_not(feed__is_child(c, server(f, "/two"), "runtime"));
+	feed__free(f);
+}
+
+/* The call's bytes are handed on late, behind a hole; what holds is what was said when it was made. */
+Test(runtime, what_was_said_then)
+{
+	struct feed *f = feed__new();
+
+	saturated_loop(f);
+	feed__unit(f, SHOP, LOOP, 1);
+	feed__lose(f, 3, WEFT_OUT, "GET /lost HTTP/1.1\r\n\r\n");
+	feed__write(f, 3, SHOP, LOOP, get("/call-a"));
+	call(f, 4, 2, LOOP, "/call-b");
+	feed__unit(f, SHOP, LOOP, 0);
+	feed__wait(f, 200);
+	feed__read(f, 4, SHOP, LOOP, OK200);
+	feed__write(f, 2, SHOP, LOOP, OK200);
+	feed__finish(f);
+	cr_expect(feed__is_child(client(f, "/call-b"), server(f, "/b"), "runtime"));
+	feed__free(f);
+}
+
+/* Threads and connections come and go by the hundred thousand; ends are noticed. */
+Test(runtime, bounded)
+{
+	struct feed *f = feed__new();
+
+	for (uint32_t tid = 1; tid < 100000; tid++)
+		feed__unit(f, SHOP, tid, tid % 200);
+	feed__finish(f);
+	feed__free(f);
+}
