@@ -140,7 +140,7 @@ demo:
 	+@$(MAKE) --silent all
 	@tools/demo
 
-bench: all
+bench: all kernel-programs
 	@tools/bench
 
 # Where C files of ours are; what is generated is left alone.
