@@ -34,11 +34,12 @@ enum place_cost { PLACE_EMULATED, PLACE_STEPPED };
 struct place {
 	uint64_t offset; /* from the function's start, bytes */
 	enum place_cost cost;
+	const char *insn; /* the instruction's name, static: "push" */
 };
 
 enum place_exit_how {
 	PLACE_EXIT_NONE = 0,
-	PLACE_EXIT_RETPROBE, /* a return probe at the function's entry (at offset 0) */
+	PLACE_EXIT_RETPROBE, /* a return probe at exit_offset */
 	PLACE_EXIT_SITES,    /* ordinary probes at `exits` */
 };
 
@@ -52,9 +53,18 @@ struct place_exit {
 };
 
 struct places {
+	/*
+	 * Arguments are in their registers; the stack pointer may have moved by a constant since the
+	 * function's start, except where there is a return probe.
+	 */
 	struct place entry;
 	enum place_exit_how exit_how;
-	/* of a return probe: of the instruction at the entry, which is replaced for it */
+	/*
+	 * Of a return probe: where it sits. That is where the entry probe sits, so that one
+	 * breakpoint serves both, and the return address is at the top of the stack there (not
+	 * always the function's first instruction: see endbr64)
+	 */
+	uint64_t exit_offset;
 	enum place_cost exit_cost;
 	/* each way out that yields a result passes exactly one of these */
 	struct place_exit exits[PLACE_EXITS_MAX];
