@@ -23,6 +23,7 @@
 #define MSG_TRUNC 0x20
 #define MSG_ERRQUEUE 0x2000
 #define E2BIG 7
+#define PROT_EXEC 0x4
 /*
  * A function of its own in the program. __subprog is verified anew at each place that calls it,
  * with what is known there. __global is verified once, knowing only its parameters' types (so its

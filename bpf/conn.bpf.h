@@ -83,22 +83,21 @@ static __always_inline void conn__shutdown(struct sock *sk, int how, __u32 pid, 
 		conn__shut(st, WEFT_IN, pid, tid);
 }
 
-/* Make a state for a socket that has none. */
-__global int conn__make(__u64 sock, __u64 ino, __u8 bits)
+/* Make a state for a socket or TLS session (family 0) that has none. */
+__global int conn__make(__u64 key, __u64 ino, __u16 family, __u8 bits)
 {
-	struct sock *sk = (void *)sock;
 	struct settings *s = filter__settings();
 	struct conn_state fresh = {};
 
 	if (!s)
 		return -1;
-	fresh.sock = sock;
+	fresh.sock = key;
 	fresh.ino = ino;
-	fresh.family = sock__family(sk);
+	fresh.family = family;
 	fresh.bits = bits;
 	fresh.turn_dir = 0xff;
 	fresh.policy = s->initial;
-	if (bpf_map_update_elem(&conns, &sock, &fresh, BPF_NOEXIST) == -E2BIG)
+	if (bpf_map_update_elem(&conns, &key, &fresh, BPF_NOEXIST) == -E2BIG)
 		emit__drop(WEFT_DROP_CONN_FULL);
 	return 0;
 }
@@ -113,7 +112,7 @@ static __always_inline struct conn_state *conn__state(__u64 key, __u8 bits)
 		return st;
 	if (st)
 		conn__gone(st);
-	conn__make(key, ino, bits);
+	conn__make(key, ino, sock__family((void *)key), bits);
 	/*
 	 * If it could not be made because another thread was faster, then its state is the right
 	 * one.

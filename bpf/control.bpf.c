@@ -94,6 +94,9 @@ int conn_forget(void *ctx)
 	return c.done;
 }
 
+/* A TLS session that is made, and not used for so long, is taken for an orphan. */
+#define SESSION_UNUSED_NS (60ULL * 1000000000)
+
 /*
  * Is the socket at this address still the one of this inode? The memory may be anything by now:
  * reading it is safe, and what lies there passes for our socket only if it leads to the same inode
@@ -103,6 +106,15 @@ static long sweep_one(struct bpf_map *map, __u64 *key, struct conn_state *st, __
 {
 	struct sock *sk = (void *)*key;
 
+	if (!st->family) {
+		/*
+		 * A TLS session: no socket at all. User space forgets those of a process that has
+		 * ended, but knows of none that was never told of.
+		 */
+		if (!st->conn && bpf_ktime_get_boot_ns() - st->start_ts > SESSION_UNUSED_NS)
+			bpf_map_delete_elem(map, key);
+		return 0;
+	}
 	if (st->family != AF_UNIX && sock__family(sk) == st->family &&
 	    BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP)
 		return 0; /* state_destroyed() sees its end */
@@ -115,6 +127,32 @@ static long sweep_one(struct bpf_map *map, __u64 *key, struct conn_state *st, __
 	return 0;
 }
 
+/* A process that is gone leaves its goroutines behind. */
+static long sweep_goroutine(struct bpf_map *map, struct goroutine_key *key, struct frames *fr,
+			    __u32 *any)
+{
+	struct signal_struct *group = (void *)key->group;
+
+	if (BPF_CORE_READ(group, live.counter))
+		*any = 1;
+	else
+		bpf_map_delete_elem(map, key);
+	return 0;
+}
+
+/* The table is large and mostly empty: to walk through it takes a millisecond. */
+static __always_inline void sweep_goroutines(void)
+{
+	__u32 zero = 0, *any = bpf_map_lookup_elem(&any_goroutine, &zero), left = 0;
+
+	if (!any || !*any)
+		return;
+	*any = 0;
+	bpf_for_each_map_elem(&goroutines, sweep_goroutine, &left, 0);
+	if (left)
+		*any = 1;
+}
+
 /*
  * Where no program sees the end of a socket (Unix sockets on a system-call back end, MPTCP), look
  * now and then.
@@ -125,6 +163,7 @@ int sweep(void *ctx)
 	__u64 gone = 0;
 
 	bpf_for_each_map_elem(&conns, sweep_one, &gone, 0);
+	sweep_goroutines();
 	return gone;
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The only code that touches the ring buffer and the counters of the balance. Nothing here ever
- * wakes the reader: a forced wake-up costs 17 us, all of the rest under 1 us, and a wake-up inside
- * fexit makes the kernel skip the next run.
+ * The only code that touches the ring buffer and the counters of the balance. Nothing here wakes
+ * the reader for data: a forced wake-up costs 17 us, all of the rest under 1 us, and a wake-up
+ * inside fexit makes the kernel skip the next run. A program that begins to run is rare, is told of
+ * by a tracepoint, and its libraries shall be watched before it uses them: that does.
  */
 #ifndef WEFT_EMIT_BPF_H
 #define WEFT_EMIT_BPF_H
@@ -52,7 +53,7 @@ static __always_inline void emit__header(struct weft_event *h, __u8 kind, __u32 
 
 static __always_inline void emit__submit(void *record, __u32 kind)
 {
-	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	bpf_ringbuf_submit(record, kind == WEFT_EV_EXEC ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 	emit__made(kind);
 }
 

@@ -185,7 +185,11 @@ enum weft_session_what {
 
 struct weft_session {
 	struct weft_event h; /* conn: the session's number */
-	__u64 begin;         /* OP: when the function was called, CLOCK_BOOTTIME ns */
+	/*
+	 * OP: when the function was called, CLOCK_BOOTTIME ns; 0: it may have changed threads since
+	 * (goroutines), so what a thread did meanwhile says nothing
+	 */
+	__u64 begin;
 	/* OP: the socket (as in OPEN), where the library's own structs name it (Go); else 0 */
 	__u64 sock;
 	__u32 len; /* OUT, IN: all bytes */

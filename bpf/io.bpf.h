@@ -196,63 +196,100 @@ static __always_inline void io__pad(struct weft_data *d, __u64 need, __u64 room)
 #define IO_ROOM(max) ((max) + WEFT_TAIL_MAX + 8)
 #define IO_ROOM_MANY(max) (2 * (max) + 8)
 
-__global int io__data(struct call *c, struct conn_state *st, __u32 off, __u32 len)
+/* All that a record says beside its bytes. */
+static __always_inline void io__fill(struct weft_data *d, struct call *c, struct conn_state *st,
+				     __u32 off, __u32 len)
 {
-	__u64 max, room, one, many,
-		need; /* the first three are constants on each way below, for the verifier */
-	struct weft_data *d;
-	struct share s = {};
-	int err = 0;
-
-	if (!c || !st || io__share(st, c, len, &s))
-		return -1;
-	many = c->n_iov > 1;
-	need = s.head + s.tail;
-#define IO_TRY(limit, bytes, alone)                                                                \
-	(max = (limit), room = (bytes), one = (alone), emit__reserve(sizeof(*d) + (bytes)))
-	if (!need)
-		d = IO_TRY(0, 0, 1);
-	else if (!many && s.head <= 136)
-		d = IO_TRY(136, IO_ROOM(136), 1);
-	else if (!many && s.head <= 392)
-		d = IO_TRY(392, IO_ROOM(392), 1);
-	else if (!many && s.head <= 904)
-		d = IO_TRY(904, IO_ROOM(904), 1);
-	else if (!many && s.head <= 1928)
-		d = IO_TRY(1928, IO_ROOM(1928), 1);
-	else if (!many)
-		d = IO_TRY(WEFT_HEAD_MAX, IO_ROOM(WEFT_HEAD_MAX), 1);
-	else if (need <= 224)
-		d = IO_TRY(224, IO_ROOM_MANY(224), 0);
-	else if (need <= 992)
-		d = IO_TRY(992, IO_ROOM_MANY(992), 0);
-	else
-		d = IO_TRY(WEFT_HEAD_MAX + WEFT_TAIL_MAX,
-			   IO_ROOM_MANY(WEFT_HEAD_MAX + WEFT_TAIL_MAX), 0);
-#undef IO_TRY
-	if (!d)
-		return -1;
 	emit__header(&d->h, WEFT_EV_DATA, sizeof(*d), c->pid, c->tid, st->conn);
 	d->off = off;
 	d->len = len;
 	d->dir = c->dir & 1;
 	d->pad = 0;
 	d->sleeps = bpf_get_current_task_btf()->nvcsw;
-	if (room) {
-		io__pad(d, need, room);
-		err = one ? io__copy_one(c, d, max, len, &s) : io__copy_many(c, d, max, len, &s);
-	}
+}
+
+static __always_inline void io__submit(struct weft_data *d, struct share *s, int err)
+{
 	if (err) {
-		s.head = s.tail = 0;
-		s.flags = (s.flags | WEFT_F_UNREADABLE) & ~WEFT_F_POLICY;
+		s->head = s->tail = 0;
+		s->flags = (s->flags | WEFT_F_UNREADABLE) & ~WEFT_F_POLICY;
 	}
-	d->head = s.head;
-	d->tail = s.tail;
-	d->h.flags = s.flags;
-	d->h.size = sizeof(*d) + ((s.head + s.tail + 7) & ~7U);
+	d->head = s->head;
+	d->tail = s->tail;
+	d->h.flags = s->flags;
+	d->h.size = sizeof(*d) + ((s->head + s->tail + 7) & ~7U);
 	emit__submit(d, WEFT_EV_DATA);
+}
+
+/* `max` and `room` are constants on each way to their use, for the verifier. */
+#define IO_TRY(limit, bytes)                                                                       \
+	(max = (limit), room = (bytes), emit__reserve(sizeof(struct weft_data) + (bytes)))
+
+/* The bytes are in one buffer. */
+__global int io__data_one(struct call *c, struct conn_state *st, __u32 off, __u32 len)
+{
+	struct weft_data *d;
+	struct share s = {};
+	__u64 max, room;
+	int err = 0;
+
+	if (!c || !st || io__share(st, c, len, &s))
+		return -1;
+	if (!(s.head + s.tail))
+		d = IO_TRY(0, 0);
+	else if (s.head <= 136)
+		d = IO_TRY(136, IO_ROOM(136));
+	else if (s.head <= 392)
+		d = IO_TRY(392, IO_ROOM(392));
+	else if (s.head <= 904)
+		d = IO_TRY(904, IO_ROOM(904));
+	else if (s.head <= 1928)
+		d = IO_TRY(1928, IO_ROOM(1928));
+	else
+		d = IO_TRY(WEFT_HEAD_MAX, IO_ROOM(WEFT_HEAD_MAX));
+	if (!d)
+		return -1;
+	io__fill(d, c, st, off, len);
+	if (room) {
+		io__pad(d, s.head + s.tail, room);
+		err = io__copy_one(c, d, max, len, &s);
+	}
+	io__submit(d, &s, err);
 	return 0;
 }
+
+/* The bytes are in several. */
+__global int io__data_many(struct call *c, struct conn_state *st, __u32 off, __u32 len)
+{
+	struct weft_data *d;
+	struct share s = {};
+	__u64 max, room;
+	__u32 need;
+	int err = 0;
+
+	if (!c || !st || io__share(st, c, len, &s))
+		return -1;
+	need = s.head + s.tail;
+	if (!need)
+		d = IO_TRY(0, 0);
+	else if (need <= 224)
+		d = IO_TRY(224, IO_ROOM_MANY(224));
+	else if (need <= 992)
+		d = IO_TRY(992, IO_ROOM_MANY(992));
+	else
+		d = IO_TRY(WEFT_HEAD_MAX + WEFT_TAIL_MAX,
+			   IO_ROOM_MANY(WEFT_HEAD_MAX + WEFT_TAIL_MAX));
+	if (!d)
+		return -1;
+	io__fill(d, c, st, off, len);
+	if (room) {
+		io__pad(d, need, room);
+		err = io__copy_many(c, d, max, len, &s);
+	}
+	io__submit(d, &s, err);
+	return 0;
+}
+#undef IO_TRY
 
 /*
  * Position of the first of `len` bytes that were just moved, and the state's own count kept up with
@@ -301,7 +338,8 @@ __global int io__done(struct call *c, __s64 ret)
 	if (st->policy.off)
 		return 0;
 	if (len)
-		return io__data(c, st, off, len);
+		return c->n_iov > 1 ? io__data_many(c, st, off, len)
+				    : io__data_one(c, st, off, len);
 	if (!(st->bits & CONN_EOF) && !conn__mark(st, WEFT_EV_EOF, WEFT_IN, c->pid, c->tid))
 		st->bits |= CONN_EOF;
 	return 0;

@@ -12,6 +12,12 @@
  *              with the thread.
  *   conns      conn.bpf.h creates and deletes; policy_write changes a policy in place; sized by
  *              user space.
+ *   probe_descs  user space writes before it attaches what refers to an entry.
+ *   frames     frame.bpf.h: probed functions under way, by thread; freed with the thread.
+ *   goroutines the same by goroutine; deleted with the last of them, by `sweep` for processes that
+ *              are gone. Grows by need.
+ *   any_goroutine  is there anything in goroutines? set by frame.bpf.h, cleared by `sweep`.
+ *   counts     libcall.bpf.h creates and deletes; the kernel, when it is full, what was used least.
  *   ring       emit.bpf.h reserves; user space reads; sized by user space.
  *   made, drops, serial   per-CPU counters, written here, read by user space.
  */
@@ -44,13 +50,51 @@ struct {
 	__type(value, struct call);
 } calls __weak SEC(".maps");
 
-/* By address of struct sock; the inode number in the value tells when an address is used again. */
+/* By address of struct sock; the inode number in the value tells when an address is used again.
+ * TLS sessions: tls.bpf.h. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024);
 	__type(key, __u64);
 	__type(value, struct conn_state);
 } conns __weak SEC(".maps");
+
+/* By the attach cookie's low bits. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PROBE_DESCS_MAX);
+	__type(key, __u32);
+	__type(value, struct probe_desc);
+} probe_descs __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct frames);
+} frames __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, struct goroutine_key);
+	__type(value, struct frames);
+} goroutines __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} any_goroutine __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct count_key);
+	__type(value, struct count);
+} counts __weak SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -174,6 +174,15 @@ __subprog int sys__shutdown(struct sys *s)
 	return 0;
 }
 
+/* Code of another file, a library: there may be something to probe in it. */
+static __always_inline int sys__mmap(struct sys *s)
+{
+	if (SYSARG3(s->regs) & PROT_EXEC && (__s32)SYSARG5(s->regs) >= 0)
+		task__emit(WEFT_EV_MAP, s->task, s->f->pid, filter__tid(s->task, s->f->pid),
+			   task__ppid(s->task));
+	return 0;
+}
+
 /* Calls that carry no bytes. */
 __subprog int sys__other(struct sys *s, int what)
 {
@@ -184,6 +193,7 @@ __subprog int sys__other(struct sys *s, int what)
 	case SYSNO_ACCEPT: sys__born(s, s->ret, CONN_SERVER); return 0;
 	case SYSNO_SHUTDOWN: return sys__shutdown(s);
 	case SYSNO_SOCKETPAIR: return sys__socketpair(s);
+	case SYSNO_MMAP: return sys__mmap(s);
 	case SYSNO_IO_URING:
 		if (!(__sync_fetch_and_or(&s->f->bits, FILTER_IO_URING) & FILTER_IO_URING))
 			task__emit(WEFT_EV_IOURING, s->task, s->f->pid,
@@ -333,8 +343,8 @@ int tracepoint_exit(struct trace_event_raw_sys_exit *ctx)
 }
 
 /*
- * sendfile and splice for the fentry back end, from the system call itself: one event a call on
- * every kernel.
+ * sendfile, splice and mmap for the fentry back end, from the system call itself: one event a call
+ * on every kernel.
  */
 SEC("fexit/" SYS_FN(sendfile64))
 int BPF_PROG(fexit_sendfile, struct pt_regs *regs, long ret)
@@ -346,6 +356,12 @@ SEC("fexit/" SYS_FN(splice))
 int BPF_PROG(fexit_splice, struct pt_regs *regs, long ret)
 {
 	return sys__one(regs, SYSNO_SPLICE, ret);
+}
+
+SEC("fexit/" SYS_FN(mmap))
+int BPF_PROG(fexit_mmap, struct pt_regs *regs, long ret)
+{
+	return sys__one(regs, SYSNO_MMAP, ret);
 }
 
 SEC("kretprobe/" SYS_FN(sendfile64))
@@ -360,6 +376,13 @@ int BPF_KRETPROBE(kretprobe_splice, long ret)
 {
 	return sys__one((struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()),
 			SYSNO_SPLICE, ret);
+}
+
+SEC("kretprobe/" SYS_FN(mmap))
+int BPF_KRETPROBE(kretprobe_mmap, long ret)
+{
+	return sys__one((struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()), SYSNO_MMAP,
+			ret);
 }
 
 SEC("kretprobe/" SYS_FN(accept))

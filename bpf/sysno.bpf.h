@@ -28,6 +28,7 @@ enum sysno_what {
 	SYSNO_SHUTDOWN,
 	SYSNO_SOCKETPAIR,
 	SYSNO_IO_URING,
+	SYSNO_MMAP,   /* address, length, protection, flags, fd */
 	SYSNO_COMPAT, /* moves bytes if it is a 32-bit call, and is something else if not */
 };
 
@@ -38,6 +39,7 @@ enum sysno_what {
 #define SYSARG2(regs) ((regs)->si)
 #define SYSARG3(regs) ((regs)->dx)
 #define SYSARG4(regs) ((regs)->r10)
+#define SYSARG5(regs) ((regs)->r8)
 
 #define SYS_FN(name) "__x64_sys_" #name
 #define SYS_sendfile 40
@@ -48,6 +50,7 @@ enum sysno_what {
 static const __u8 sysno_what[SYSNO_MAX] = {
 	[0] = SYSNO_READ,
 	[1] = SYSNO_WRITE,
+	[9] = SYSNO_MMAP,
 	[19] = SYSNO_READV,
 	[20] = SYSNO_WRITEV,
 	[SYS_sendfile] = SYSNO_SENDFILE,

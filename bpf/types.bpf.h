@@ -71,8 +71,12 @@ enum probe_what {
 	PROBE_TLS_READ,     /* bytes that it returns are plaintext that was received */
 	PROBE_TLS_WRITE,    /* bytes that it took are plaintext to be sent */
 	PROBE_TLS_OTHER,    /* works on the session, moves no plaintext: handshake, peek */
-	PROBE_TLS_SHUTDOWN, /* nothing is sent after it */
-	PROBE_TLS_END,      /* the session is freed, or begins anew */
+	PROBE_TLS_SHUTDOWN, /* nothing is sent after it; at the entry, too */
+	/*
+	 * the session is freed; with PROBE_BEGINS: it begins anew (SSL_set_connect_state), as the
+	 * role that the flags say. Done at the entry, no exit is needed.
+	 */
+	PROBE_TLS_END,
 	/* ciphertext to and from the library's own buffers, inside one of the above */
 	PROBE_CIPHER_OUT,
 	PROBE_CIPHER_IN,
@@ -89,6 +93,11 @@ enum probe_result {
 	PROBE_RESULT_LEN = 0, /* returned: > 0 is how many, else none */
 	PROBE_RESULT_OUT,     /* returned 1: as many as *out (size_t) says */
 	PROBE_RESULT_OK,      /* returned > 0: all of them */
+	/*
+	 * all of them, told at the entry, and no exit is watched: TLS_WRITE where another thread may
+	 * have read the answer before the function returns, CIPHER_OUT that names its session (Go)
+	 */
+	PROBE_RESULT_ENTRY,
 };
 
 /* bits of probe_desc.flags */
@@ -96,9 +105,19 @@ enum probe_result {
 #define PROBE_SERVER (1 << 1)     /* its server */
 #define PROBE_INT (1 << 2)        /* it returns an int (32 bits), not a long or pointer */
 #define PROBE_BEGINS (1 << 3)     /* TLS: a handshake; the session is seen from its start */
+#define PROBE_SHOWS (1 << 3)      /* CALL: what it calls is told of, although NOT_NESTED */
 #define PROBE_GO_CONN (1 << 4)    /* Go: the object is a *tls.Conn whose conn is a *net.TCPConn */
 #define PROBE_MADE_RET (1 << 5)   /* CALL: what it returns is what it made */
 #define PROBE_NOT_NESTED (1 << 6) /* CALL: nothing when called from within another CALL */
+/* CALL: text, text_len and so on are pointers to where these are (the first of an array) */
+#define PROBE_TEXT_BEHIND (1 << 7)
+
+/* CALL: does it end a counting that another function's `more` began for the same object? */
+enum probe_ends {
+	PROBE_ENDS_NOT = 0,
+	PROBE_ENDS,      /* the event has begin and count, if one was under way */
+	PROBE_ENDS_ONLY, /* the same, and without one there is no event */
+};
 
 /*
  * One probed function: where its arguments are. Numbers of arguments count from 1; 0 is none. User
@@ -117,7 +136,8 @@ struct probe_desc {
 	__u8 text, text_len;   /* CALL: string, and its length (0: NUL-terminated) */
 	__u8 text2, text2_len; /* the same of a second one */
 	__u8 made;             /* CALL: pointer to where it stores what it made */
-	__u8 pad[3];
+	__u8 ends;             /* CALL: enum probe_ends */
+	__u8 only, only_is;    /* watched only where the low 8 bits of argument `only` are this */
 	/*
 	 * CALL: while it returns `more` (int), calls of this function for the same object are
 	 * counted (weft_call.count) and not sent; then one event tells of all. 0: each is sent.
@@ -144,6 +164,54 @@ enum probe_at {
 
 #define PROBE_COOKIE(desc, at, disp)                                                               \
 	((__u64)(__u16)(desc) | (__u64)(at) << 16 | (__u64)(__u32)(disp) << 32)
+
+/*
+ * A probed function that has begun and not returned. In Go it belongs to the goroutine, elsewhere
+ * to the thread. `depth` says where on its stack it runs, as bytes that the stack has grown since
+ * it began (Go; it moves its stacks) or since address 0 (negative): greater is deeper.
+ */
+struct frame {
+	__u64 begin; /* CLOCK_BOOTTIME ns; 0: not in use */
+	__u64 depth;
+	__u64 object; /* TLS, CIPHER: the session; CALL: what it works on */
+	__u64 buf;    /* arguments, as probe_desc numbers them: buf or text, ... */
+	__u64 len;    /* ... len or text_len, ... */
+	__u64 out;    /* ... out or made */
+	__u64 text2;
+	__u64 text2_len;
+	__u16 desc;
+	__u8 what;   /* enum probe_what */
+	__u8 nested; /* called from within one that tells of it */
+	__u8 shows;  /* PROBE_SHOWS */
+	/* Go: buf counts from the stack's top downwards, because the stack may move until the exit */
+	__u8 on_stack;
+	__u8 pad[2];
+};
+
+#define FRAMES_MAX 6
+
+struct frames {
+	struct frame f[FRAMES_MAX];
+	__u32 tgid; /* Go: whose; the key's addresses may be used again */
+	__u32 used; /* how many are in use: mostly none when a function begins */
+};
+
+struct goroutine_key {
+	__u64 group; /* signal_struct of its process */
+	__u64 g;     /* runtime.g */
+};
+
+/* Calls for one object that are counted, not sent: see probe_desc.more */
+struct count_key {
+	__u64 object;
+	__u32 tgid;
+	__u32 pad;
+};
+
+struct count {
+	__u64 begin; /* of the first */
+	__u64 n;
+};
 
 struct settings {
 	__u32 abi;

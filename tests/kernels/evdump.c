@@ -4,13 +4,13 @@
  * line, so that what two back ends or two kernels saw can be compared with diff:
  *
  *   evdump [-b BACKEND] [-c CALL_CAP] [-t TURN_CAP] [-T TAIL] [-r RING_BYTES] [-o FILE] [-s] [-F]
- *          COMMAND [ARG...]
+ *          [-p] COMMAND [ARG...]
  *
  * Connections and processes are numbered in order of appearance; offsets of TCP streams are given
  * from the first one seen of the connection. The ends of Unix sockets come last, because the
  * system-call back ends learn of them late. -s adds the statistics, -l selects the command half a
- * second after it began, -F only prints what this kernel can do. The lines go to FILE, else to
- * stdout.
+ * second after it began, -F only prints what this kernel can do, -p probes the libraries that the
+ * command maps. The lines go to FILE, else to stdout.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -22,6 +22,8 @@
 #include <unistd.h>
 
 #include "user/kernel/kernel.h"
+#include "user/probe/probe.h"
+#include "user/probe/table.h"
 #include "user/source/source.h"
 
 #define MAX 65536
@@ -36,6 +38,7 @@ static struct conn conns[MAX];
 static uint32_t pids[MAX];
 static size_t n_conns, n_pids;
 static FILE *out;
+static struct probes *probes;
 
 static size_t pid__number(uint32_t pid)
 {
@@ -78,6 +81,39 @@ static const char *addr(const struct weft_addr *a, char *to)
 	return to;
 }
 
+/* Bytes as text: what is not printable is a dot. */
+static void print_text(const uint8_t *p, size_t n)
+{
+	fputc('\'', out);
+	for (size_t i = 0; i < n; i++)
+		fputc(p[i] >= ' ' && p[i] < 127 ? p[i] : '.', out);
+	fputc('\'', out);
+}
+
+static void print_session(const struct weft_session *s)
+{
+	static const char *const what[] = { "?", "op", "out", "in" };
+
+	fprintf(out, "SESSION c%zu p%zu %s", conn__find(s->h.conn) - conns + 1,
+		pid__number(s->h.pid), what[s->what & 3]);
+	if (s->what == WEFT_SESSION_OP)
+		fprintf(out, "%s%s", s->begin ? " begin" : "", s->sock ? " sock" : "");
+	else
+		fprintf(out, " len=%u n=%u:%08x", s->len, s->n, hash(s->bytes, s->n));
+	fprintf(out, "\n");
+}
+
+static void print_call(const struct weft_call *c)
+{
+	fprintf(out, "CALL p%zu fn=%u ret=%d count=%llu value=%d made=%d text=%u ",
+		pid__number(c->h.pid), c->fn, (int)c->ret, (unsigned long long)c->count,
+		(int)c->value, c->made != 0, c->text_len);
+	print_text(c->bytes, c->text);
+	if (c->text2)
+		print_text(c->bytes + c->text, c->text2);
+	fprintf(out, "\n");
+}
+
 static void print_open(const struct weft_open *o)
 {
 	char a[64], b[64], path[2 * WEFT_PATH_LEN] = "";
@@ -87,8 +123,9 @@ static void print_open(const struct weft_open *o)
 	c->unix_socket = o->local.family == 1;
 	for (int i = 0; i < o->path_len; i++)
 		strcat(path, o->path[i] ? (char[]){ o->path[i], 0 } : "@");
-	fprintf(out, "OPEN c%zu p%zu %s>%s role=%s%s%s start=%d netns=%d peer=%d path=%s\n",
-		c - conns + 1, pid__number(o->h.pid), addr(&o->local, a), addr(&o->remote, b),
+	fprintf(out, "OPEN%s c%zu p%zu %s>%s role=%s%s%s start=%d netns=%d peer=%d path=%s\n",
+		o->h.flags & WEFT_F_TLS ? " tls" : "", c - conns + 1, pid__number(o->h.pid),
+		addr(&o->local, a), addr(&o->remote, b),
 		o->role == 1   ? "client"
 		: o->role == 2 ? "server"
 			       : "unknown",
@@ -137,15 +174,32 @@ static void print_data(const struct weft_data *d)
 			fprintf(out, "PADDING NOT ZERO\n");
 }
 
+/* What a process has mapped is probed, its sessions' ciphertext too. */
+static void probe(const struct weft_event *ev)
+{
+	const struct weft_proc *p = (const void *)ev;
+
+	if (ev->kind == WEFT_EV_EXEC || ev->kind == WEFT_EV_MAP)
+		probes__mapped(probes, ev->pid, ev->ts, ev->kind == WEFT_EV_EXEC);
+	else if (ev->kind == WEFT_EV_FORK)
+		probes__fork(probes, p->ppid, ev->pid);
+	else if (ev->kind == WEFT_EV_EXIT)
+		probes__exit(probes, ev->pid);
+	else if (ev->kind == WEFT_EV_OPEN && ev->flags & WEFT_F_TLS)
+		probes__want_cipher(probes, ev->pid, true);
+}
+
 static void print(void *ctx, const struct weft_event *ev)
 {
 	static const char *const kinds[WEFT_EV_KERNEL_MAX] = {
 		[WEFT_EV_FORK] = "FORK",     [WEFT_EV_EXEC] = "EXEC",       [WEFT_EV_EXIT] = "EXIT",
-		[WEFT_EV_SELECT] = "SELECT", [WEFT_EV_IOURING] = "IOURING",
+		[WEFT_EV_SELECT] = "SELECT", [WEFT_EV_IOURING] = "IOURING", [WEFT_EV_MAP] = "MAP",
 	};
 	const struct weft_proc *p = (const void *)ev;
 
 	(void)ctx;
+	if (probes)
+		probe(ev);
 	if (getenv("EVDUMP_VERBOSE"))
 		fprintf(out, "[%llu cpu%u %u/%u] ", (unsigned long long)ev->ts, ev->cpu, ev->pid,
 			ev->tid);
@@ -155,6 +209,12 @@ static void print(void *ctx, const struct weft_event *ev)
 		fprintf(out, "CONNECT p%zu\n", pid__number(ev->pid));
 	else if (ev->kind < WEFT_EV_FORK)
 		print_data((const void *)ev);
+	else if (ev->kind == WEFT_EV_SESSION)
+		print_session((const void *)ev);
+	else if (ev->kind == WEFT_EV_CALL)
+		print_call((const void *)ev);
+	else if (!kinds[ev->kind])
+		fprintf(out, "KIND %u p%zu\n", ev->kind, pid__number(ev->pid));
 	else
 		fprintf(out, "%s p%zu parent=p%zu comm=%.16s\n", kinds[ev->kind],
 			pid__number(p->h.pid),
@@ -238,7 +298,7 @@ int main(int argc, char **argv)
 				     .initial = { .call_cap = { 4096, 4096 },
 						  .turn_cap = { 1 << 20, 1 << 20 },
 						  .tail = { 16, 16 } } };
-	bool stats = false, late = false;
+	bool stats = false, late = false, probing = false;
 	struct source *src;
 	struct kernel *k;
 	char why[300] = "";
@@ -247,7 +307,7 @@ int main(int argc, char **argv)
 	pid_t pid;
 
 	out = stdout;
-	while ((c = getopt(argc, argv, "+b:c:t:T:r:o:m:svFl")) != -1) {
+	while ((c = getopt(argc, argv, "+b:c:t:T:r:o:m:svFlp")) != -1) {
 		if (c == 'b')
 			cfg.backend = kernel__backend_parse(optarg);
 		else if (c == 'c')
@@ -268,6 +328,8 @@ int main(int argc, char **argv)
 			cfg.verbose = true;
 		else if (c == 'l')
 			late = true; /* let the command run before it is selected */
+		else if (c == 'p')
+			probing = true;
 		else if (c == 'F')
 			return print_features();
 		else
@@ -295,10 +357,16 @@ int main(int argc, char **argv)
 		fprintf(stderr, "evdump: %s %m\n", why);
 		return 2;
 	}
+	if (probing) {
+		probes = probes__new(k, probe_table__all());
+		probes__look(probes, pid);
+	}
 	if (!late && write(go, "", 1) != 1)
 		return 1;
 	while (waitpid(pid, &status, WNOHANG) == 0) {
 		source__poll(src, print, NULL, 1000);
+		if (probes)
+			probes__settle(probes);
 		usleep(5000);
 	}
 	usleep(100000);
@@ -312,6 +380,7 @@ int main(int argc, char **argv)
 		print_stats(k, src);
 	source__close(src);
 	t = ms();
+	probes__free(probes);
 	kernel__close(k);
 	if (stats)
 		fprintf(out, "# close took %.0f ms\n", ms() - t);

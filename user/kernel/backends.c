@@ -25,7 +25,7 @@
 struct part {
 	const char *prog;  /* its name in bpf/ */
 	unsigned backends; /* which load it */
-	/* of those, which attach it only when asked (late.c); never: control.bpf.c */
+	/* of those, which attach it only when asked (late.c, uprobe.c); never: control.bpf.c */
 	unsigned later;
 	const char *event; /* classic tracepoint: its name in tracefs */
 };
@@ -35,6 +35,8 @@ static const struct part parts[] = {
 	{ .prog = "policy_write", .backends = ALL, .later = ALL },
 	{ .prog = "conn_forget", .backends = ALL, .later = ALL },
 	{ .prog = "sweep", .backends = ALL, .later = ALL },
+	{ .prog = UPROBE_ENTER, .backends = ALL, .later = ALL },
+	{ .prog = UPROBE_EXIT, .backends = ALL, .later = ALL },
 	{ .prog = "task_fork", .backends = ALL },
 	{ .prog = "task_exec", .backends = ALL },
 	{ .prog = "task_exit", .backends = ALL },
@@ -61,6 +63,7 @@ static const struct part parts[] = {
 	{ .prog = "fentry_unix_release", .backends = FENTRY },
 	{ .prog = "fexit_sendfile", .backends = FENTRY },
 	{ .prog = "fexit_splice", .backends = FENTRY },
+	{ .prog = "fexit_mmap", .backends = FENTRY },
 	{ .prog = "kprobe_inet_sendmsg", .backends = KPROBE },
 	{ .prog = "kretprobe_inet_sendmsg", .backends = KPROBE },
 	{ .prog = "kprobe_inet6_sendmsg", .backends = KPROBE },
@@ -82,6 +85,7 @@ static const struct part parts[] = {
 	{ .prog = "kprobe_unix_release", .backends = KPROBE },
 	{ .prog = "kretprobe_sendfile", .backends = KPROBE },
 	{ .prog = "kretprobe_splice", .backends = KPROBE },
+	{ .prog = "kretprobe_mmap", .backends = KPROBE },
 	{ .prog = "syscall_late", .backends = FENTRY | KPROBE, .later = FENTRY | KPROBE },
 	{ .prog = "syscall_exit", .backends = SYSCALL },
 	{ .prog = "tracepoint_exit", .backends = TRACEPOINT, .event = "raw_syscalls/sys_exit" },

@@ -231,6 +231,27 @@ static void feature__stats(struct kernel_feature *f)
 		close(fd);
 }
 
+static void feature__uprobe_way(struct kernel_feature *f, enum kernel_uprobes_way way,
+				const char *lacks)
+{
+	int err = uprobe__try(way);
+
+	f->present = !err;
+	snprintf(f->detail, sizeof(f->detail), "%s%s%s", err ? lacks : "attached", err ? ": " : "",
+		 err ? strerror(-err) : "");
+}
+
+static void feature__uprobes(struct kernel_feature *f)
+{
+	feature__uprobe_way(f, KERNEL_UPROBES_PERF,
+			    "the kernel has no uprobes (CONFIG_UPROBE_EVENTS), or is locked down");
+}
+
+static void feature__uprobe_multi(struct kernel_feature *f)
+{
+	feature__uprobe_way(f, KERNEL_UPROBES_MULTI, "no such links (Linux 6.6)");
+}
+
 struct row {
 	const char *name;
 	void (*ask)(struct kernel_feature *f);
@@ -261,6 +282,12 @@ static const struct row rows_table[] = {
 	  .ask = feature__syscall,
 	  .instead = "watches sockets by the next back end" },
 	{ .name = "tracepoint back end", .ask = feature__tracepoint },
+	{ .name = "uprobes",
+	  .ask = feature__uprobes,
+	  .instead = "sees no TLS plaintext and no calls of client libraries" },
+	{ .name = "uprobe_multi",
+	  .ask = feature__uprobe_multi,
+	  .instead = "attaches uprobes one by one, by perf events" },
 	{ .name = "tracefs", .ask = feature__tracefs },
 	{ .name = "cgroup v2", .ask = feature__cgroup2, .instead = "can't select by cgroup" },
 	{ .name = "bpf_stats",

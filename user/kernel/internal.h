@@ -19,6 +19,10 @@ struct late_thread {
 	char call[128]; /* the line of /proc/PID/task/TID/syscall */
 };
 
+/* Programs of lib.bpf.c. */
+#define UPROBE_ENTER "lib_enter"
+#define UPROBE_EXIT "lib_exit"
+
 struct kernel {
 	struct bpf_object *obj;
 	enum kernel_backend backend;
@@ -27,12 +31,18 @@ struct kernel {
 	int stats_fd; /* bpf_enable_stats, -1 */
 	int n_cgroups;
 	struct {
-		int filter, conns, ring, made, drops, settings, cgroups, batch;
+		int filter, conns, ring, made, drops, settings, cgroups, batch, probe_descs;
 	} map;
 	int policy_write, conn_forget, sweep; /* program fds */
 	struct bpf_link *late_link;
 	struct late_thread *late;
 	size_t n_late;
+	/* how uprobes are attached: never KERNEL_UPROBES_AUTO */
+	enum kernel_uprobes_way uprobes_way;
+	struct kernel_uprobes *uprobes; /* a list of all */
+	unsigned closing;               /* attachments on their way out */
+	struct probe_desc descs[PROBE_DESCS_MAX];
+	size_t n_descs;
 };
 
 /* One way of watching, tried for real with the smallest program there is. Leaves nothing behind. */
@@ -50,6 +60,18 @@ int backends__attach(struct kernel *k, char *why, size_t why_len);
 void late__watch(struct kernel *k, pid_t pid);
 void late__check(struct kernel *k);
 void late__free(struct kernel *k);
+
+/*
+ * Which way of attaching uprobes to take here: `wanted` or, for AUTO, the best; KERNEL_UPROBES_OFF
+ * if the kernel knows none of these.
+ */
+enum kernel_uprobes_way uprobe__way(enum kernel_uprobes_way wanted);
+/* Attach one somewhere and take it away again: 0 or a negative errno. */
+int uprobe__try(enum kernel_uprobes_way way);
+/* Tell the programs of an object that is not loaded yet how they will be attached. */
+void uprobe__prepare(struct kernel *k);
+/* Take all uprobes away; what kernel__attach_uprobes() gave stays the callers'. */
+void uprobe__detach_all(struct kernel *k);
 
 /*
  * Id of a trace event, through tracefs wherever it is, or a private instance of it where it is not

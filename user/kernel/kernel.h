@@ -34,6 +34,14 @@ const char *kernel__backend_name(enum kernel_backend backend);
 /* The reverse; -EINVAL for an unknown name. */
 int kernel__backend_parse(const char *name);
 
+/* How uprobes are attached. */
+enum kernel_uprobes_way {
+	KERNEL_UPROBES_AUTO = 0, /* the best that works here */
+	KERNEL_UPROBES_MULTI,    /* one link for many (Linux 6.6) */
+	KERNEL_UPROBES_PERF,     /* a perf event each */
+	KERNEL_UPROBES_OFF,      /* none: their programs are not even loaded */
+};
+
 struct kernel_config {
 	enum kernel_backend backend;
 	size_t ring_bytes;          /* rounded up to a power of two of at least one page */
@@ -44,6 +52,7 @@ struct kernel_config {
 	bool watch_exec;
 	/* ask for bpf_stats (kernel time of our programs); may be refused */
 	bool stats;
+	enum kernel_uprobes_way uprobes;
 };
 
 struct kernel;
@@ -110,6 +119,12 @@ struct kernel_site {
 	bool ret;        /* a return probe: offset is the function's first instruction */
 };
 
+/*
+ * How they are attached: KERNEL_UPROBES_OFF if the kernel can't, or was not asked to; then
+ * kernel__attach_uprobes() fails with -EOPNOTSUPP.
+ */
+enum kernel_uprobes_way kernel__uprobes_way(const struct kernel *k);
+
 /* Returns the description's index, the same for equal ones; -ENOSPC, or another negative errno. */
 int kernel__describe_probe(struct kernel *k, const struct probe_desc *d);
 
@@ -117,12 +132,17 @@ struct kernel_uprobes; /* the sites of one file */
 
 /*
  * Attach to a file for all processes that map it, now or later; the programs look at selected ones
- * alone. `path` is opened here and need not stay. Sites fail one by one: errs[i] is 0 or a negative
- * errno. *out is the caller's, NULL if none could be attached. Returns how many were. Order matters
- * to the caller: exits are attached before entries.
+ * alone. `path` is opened here and need not stay (/proc/self/fd/N and /proc/PID/map_files/... will
+ * do). Sites fail one by one: errs[i] is 0 or a negative errno. *out is the caller's, to be given
+ * back before kernel__close(); NULL if none could be attached. Returns how many were, or a negative
+ * errno where nothing could be tried. Exits are attached before entries.
  */
 int kernel__attach_uprobes(struct kernel *k, const char *path, const struct kernel_site *sites,
 			   size_t n, int *errs, struct kernel_uprobes **out);
+/*
+ * Returns at once. The kernel may take some 100 ms until the last of them is gone; kernel__detach()
+ * waits for that.
+ */
 void kernel__detach_uprobes(struct kernel *k, struct kernel_uprobes *u);
 
 /* File descriptor of the ring buffer map; stays the kernel object's. */

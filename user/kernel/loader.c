@@ -96,6 +96,7 @@ static int loader__load(struct kernel *k, const struct kernel_config *cfg, char 
 		goto fail;
 	}
 	backends__choose(k->obj, k->backend);
+	uprobe__prepare(k);
 	err = loader__size_maps(k->obj, cfg);
 	if (!err)
 		err = bpf_object__load(k->obj);
@@ -109,6 +110,7 @@ static int loader__load(struct kernel *k, const struct kernel_config *cfg, char 
 	k->map.settings = loader__map_fd(k, "settings");
 	k->map.cgroups = loader__map_fd(k, "cgroups");
 	k->map.batch = loader__map_fd(k, "batch");
+	k->map.probe_descs = loader__map_fd(k, "probe_descs");
 	k->policy_write = loader__prog_fd(k, "policy_write");
 	k->conn_forget = loader__prog_fd(k, "conn_forget");
 	k->sweep = loader__prog_fd(k, "sweep");
@@ -126,6 +128,7 @@ fail:
 void kernel__detach(struct kernel *k)
 {
 	late__free(k);
+	uprobe__detach_all(k);
 	while (k->n_links)
 		bpf_link__destroy(k->links[--k->n_links]);
 }
@@ -189,6 +192,7 @@ int kernel__open(const struct kernel_config *cfg, struct kernel **out, char *why
 		free(k);
 		return -EPERM;
 	}
+	k->uprobes_way = uprobe__way(cfg->uprobes);
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]) && err; i++)
 		if (!cfg->backend || cfg->backend == order[i])
 			err = loader__try(k, cfg, order[i], why, why_len);
