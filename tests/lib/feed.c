@@ -21,7 +21,47 @@ static void collect(void *ctx, struct trace *t)
 		f->spans[f->n_spans++] = t->spans[i];
 }
 
+static void on_policy(void *ctx, struct conn *c, const struct weft_policy *policy)
+{
+	conns__policy(((struct feed *)ctx)->all, c, policy);
+}
+
+static void on_tls(void *ctx, struct conn *c)
+{
+	conns__carries_tls(((struct feed *)ctx)->all, c);
+}
+
+static void write_policy(void *ctx, const struct conn *c, const struct weft_policy *policy)
+{
+	struct feed *f = ctx;
+
+	f->conns[c->id - 1000].policy = *policy;
+}
+
+static void forget(void *ctx, uint64_t sock, uint64_t conn)
+{
+	(void)sock;
+	(void)conn;
+	((struct feed *)ctx)->forgotten++;
+}
+
+static void want_cipher(void *ctx, uint32_t pid, bool want)
+{
+	struct feed *f = ctx;
+
+	(void)pid;
+	if (want)
+		f->cipher_wanted++;
+	else
+		f->cipher_unwanted++;
+}
+
 struct feed *feed__new(void)
+{
+	return feed__new_calls(CALL_BOTH, UINT64_MAX);
+}
+
+struct feed *feed__new_calls(enum call_source source, uint64_t wanted)
 {
 	struct feed *f = calloc(1, sizeof(*f));
 
@@ -34,13 +74,20 @@ struct feed *feed__new(void)
 				     .sinks = { { collect, f } } };
 
 	f->tracer = tracer__new(&cfg);
-	struct exchange_sink xs = tracer__exchange_sink(f->tracer);
-	struct policy_sink ps = { 0 };
+	struct exchange_sink spans = tracer__exchange_sink(f->tracer);
 
-	f->engine = engine__new(UINT64_MAX, &xs, &ps, &f->books);
+	f->calls = calls__new(source, wanted, &spans, &f->books);
+	struct exchange_sink xs = calls__sink(f->calls);
+	struct policy_sink ps = { f, on_policy, on_tls };
+
+	f->engine = engine__new(wanted, &xs, &ps, &f->books);
 	struct conn_sink cs = engine__conn_sink(f->engine);
 
 	f->all = conns__new(FEED_CONNS, &cs, &f->books);
+	conns__set_hooks(f->all, &(struct conns_hooks){ .ctx = f,
+							.policy = write_policy,
+							.forget = forget,
+							.want_cipher = want_cipher });
 	return f;
 }
 
@@ -49,6 +96,8 @@ void feed__finish(struct feed *f)
 	engine__stop(f->engine);
 	conns__free(f->all, f->now);
 	f->all = NULL;
+	calls__free(f->calls, f->now);
+	f->calls = NULL;
 	tracer__flush(f->tracer);
 }
 
@@ -86,6 +135,7 @@ static void deliver(struct feed *f, struct weft_event *ev, uint8_t kind, uint32_
 	conns__event(f->all, ev);
 	f->now += MS;
 	conns__tick(f->all, f->now);
+	calls__tick(f->calls, f->now);
 	tracer__tick(f->tracer, f->now);
 }
 
@@ -270,7 +320,53 @@ void feed__wait(struct feed *f, unsigned ms)
 {
 	f->now += ms * MS;
 	conns__tick(f->all, f->now);
+	calls__tick(f->calls, f->now);
 	tracer__tick(f->tracer, f->now);
+}
+
+void feed__session(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum weft_role role,
+		   bool from_start)
+{
+	struct weft_open o = { .sock = id + 1, .role = (uint8_t)role };
+
+	o.h.flags = WEFT_F_TLS | WEFT_F_POS | (from_start ? 0 : WEFT_F_PREOPEN);
+	f->conns[id] = (struct feed_conn){ 0 };
+	deliver(f, &o.h, WEFT_EV_OPEN, sizeof(o), id, pid, tid);
+}
+
+uint64_t feed__enter(struct feed *f)
+{
+	f->now += MS;
+	return f->now - MS;
+}
+
+void feed__leave(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint64_t begin,
+		 unsigned sock)
+{
+	struct weft_session s = { .begin = sock ? 0 : begin,
+				  .sock = sock ? sock + 1 : 0,
+				  .what = WEFT_SESSION_OP };
+
+	deliver(f, &s.h, WEFT_EV_SESSION, sizeof(s), id, pid, tid);
+}
+
+void feed__cipher(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum weft_dir dir,
+		  const void *bytes, uint32_t n)
+{
+	struct weft_session s = {
+		.what = dir == WEFT_OUT ? WEFT_SESSION_OUT : WEFT_SESSION_IN,
+		.len = n,
+		.n = (uint8_t)(n < WEFT_SESSION_BYTES ? n : WEFT_SESSION_BYTES),
+	};
+
+	memcpy(s.bytes, bytes, s.n);
+	deliver(f, &s.h, WEFT_EV_SESSION, sizeof(s), id, pid, tid);
+}
+
+void feed__exec(struct feed *f, uint32_t pid)
+{
+	balance__receive(&f->books, true);
+	conns__process_exec(f->all, pid, f->now);
 }
 
 struct span *feed__span(struct feed *f, enum span_kind kind, const char *key, const char *value)
@@ -310,4 +406,46 @@ bool feed__is_child(const struct span *child, const struct span *parent, const c
 void feed__sleep(struct feed *f, uint32_t tid)
 {
 	f->sleeps[tid % 256]++;
+}
+
+void feed__call(struct feed *f, uint32_t pid, uint32_t tid, struct feed_call what)
+{
+	struct slice text = slice__cstr(what.text ? what.text : ""),
+		     text2 = slice__cstr(what.text2 ? what.text2 : "");
+	struct weft_call *ev = calloc(1, sizeof(*ev) + text.n + text2.n + 8);
+
+	cr_assert(ev);
+	*ev = (struct weft_call){
+		.h = { .kind = WEFT_EV_CALL, .ts = f->now, .pid = pid, .tid = tid },
+		.begin = what.begin ? what.begin : f->now - MS / 2,
+		.object = what.object,
+		.made = what.made,
+		.ret = what.ret,
+		.count = what.count,
+		.value = what.value,
+		.fn = what.fn,
+		.text_len = (uint32_t)text.n + what.more,
+		.text = (uint16_t)text.n,
+		.text2 = (uint16_t)text2.n,
+		.text2_len = (uint32_t)text2.n,
+	};
+	memcpy(ev->bytes, text.p, text.n);
+	memcpy(ev->bytes + text.n, text2.p, text2.n);
+	ev->h.size = (uint32_t)(sizeof(*ev) + text.n + text2.n + 7) & ~7u;
+	balance__receive(&f->books, false);
+	calls__event(f->calls, ev);
+	free(ev);
+	f->now += MS;
+	conns__tick(f->all, f->now);
+	calls__tick(f->calls, f->now);
+	tracer__tick(f->tracer, f->now);
+}
+
+void feed__exit(struct feed *f, uint32_t pid)
+{
+	balance__receive(&f->books, true);
+	conns__process_exit(f->all, pid, f->now);
+	calls__process_exit(f->calls, pid, f->now);
+	tracer__process_exit(f->tracer, pid);
+	f->now += MS;
 }

@@ -13,14 +13,16 @@
 #include <stdint.h>
 
 #include "../../bpf/event.h"
+#include "../../user/call/call.h"
 #include "../../user/lib/balance.h"
 #include "../../user/span/span.h"
 
-#define FEED_CONNS 256
+#define FEED_CONNS 512
 #define FEED_SPANS 8192
 
 struct feed_conn {
-	uint32_t pos[2]; /* by enum weft_dir */
+	uint32_t pos[2];           /* by enum weft_dir */
+	struct weft_policy policy; /* the last that was written; all 0: none was */
 };
 
 struct feed {
@@ -31,14 +33,19 @@ struct feed {
 	unsigned n_traces, n_spans;
 	struct span *spans[FEED_SPANS];
 	uint16_t sleeps[256]; /* by thread modulo 256 */
+	/* of sessions and Unix sockets: calls of the hooks */
+	unsigned forgotten, cipher_wanted, cipher_unwanted;
 	/* private */
 	struct processes *processes;
 	struct tracer *tracer;
+	struct calls *calls;
 	struct engine *engine;
 	struct conns *all;
 };
 
 struct feed *feed__new(void);
+/* The same with --db-source and --protocol. */
+struct feed *feed__new_calls(enum call_source source, uint64_t wanted);
 /* Checks that the books add up, and frees. */
 void feed__free(struct feed *f);
 /* End of the run: everything is released. */
@@ -84,6 +91,34 @@ void feed__sleep(struct feed *f, uint32_t tid);
  * to feed__accept()); 0: for nothing that it knows.
  */
 void feed__unit(struct feed *f, uint32_t pid, uint32_t tid, unsigned id);
+/*
+ * A function of a client library returned: as struct weft_call. `begin` 0: it began half a
+ * millisecond before; `more`: bytes of the text that were not captured.
+ */
+struct feed_call {
+	enum weft_fn fn;
+	uint64_t object, made, begin, count;
+	int64_t ret, value;
+	const char *text, *text2;
+	uint32_t more;
+};
+void feed__call(struct feed *f, uint32_t pid, uint32_t tid, struct feed_call what);
+/* The process ended. */
+void feed__exit(struct feed *f, uint32_t pid);
+/* A TLS session of the process; `key` is what its library calls it by. */
+void feed__session(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum weft_role role,
+		   bool from_start);
+/*
+ * A call of the library on the session: feed__enter(), what happens inside, feed__leave(); then what
+ * it returned, with feed__write() or feed__read(). `sock`: the socket that it names, as id; 0 none.
+ */
+uint64_t feed__enter(struct feed *f);
+void feed__leave(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint64_t begin,
+		 unsigned sock);
+/* Ciphertext that the session handed out or took in: all n bytes, of which 32 are shown. */
+void feed__cipher(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum weft_dir dir,
+		  const void *bytes, uint32_t n);
+void feed__exec(struct feed *f, uint32_t pid);
 /* Time passes without events. */
 void feed__wait(struct feed *f, unsigned ms);
 

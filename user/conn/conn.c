@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "conn.h"
-
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#include "../lib/table.h"
+#include "../lib/log.h"
+#include "internal.h"
 
 /*
  * How long a segment that is ahead of its turn waits for those in front of it. A packet is sent
@@ -14,17 +13,13 @@
 #define WAIT_LIVE_NS (100ull * 1000 * 1000)
 #define WAIT_CAPTURE_NS (1500ull * 1000 * 1000)
 
-struct conns {
-	struct conn_sink sink;
-	struct balance *books;
-	struct table by_id;
-	struct table by_pid; /* struct users: Unix sockets only */
-	struct list by_use;
-	struct list holding;
-	size_t max;
+const struct weft_policy conns__initial_policy = {
+	.call_cap = { 4096, 4096 },
+	.turn_cap = { 32768, 32768 },
+	.tail = { WEFT_TAIL_MAX, WEFT_TAIL_MAX },
 };
 
-/* The Unix sockets that one process used last. */
+/* The Unix sockets that one process used last, and its TLS sessions. */
 struct users {
 	struct list conns;
 };
@@ -40,20 +35,38 @@ struct conns *conns__new(size_t max, const struct conn_sink *sink, struct balanc
 	cs->max = max;
 	list__init(&cs->by_use);
 	list__init(&cs->holding);
+	list__init(&cs->tls.threads_by_use);
+	list__init(&cs->tls.prints_by_age);
+	list__init(&cs->tls.holding);
+	list__init(&cs->tls.wanting);
 	return cs;
 }
 
-static bool is_unix(const struct conn *c)
+void conns__set_hooks(struct conns *cs, const struct conns_hooks *hooks)
 {
-	return c->open.local.family == AF_UNIX;
+	cs->hooks = *hooks;
+}
+
+const struct session_counts *conns__session_counts(const struct conns *cs)
+{
+	return &cs->tls.counts;
+}
+
+/* Must it be closed when its process ends? */
+static bool ends_with_process(const struct conn *c)
+{
+	return c->session || c->open.local.family == AF_UNIX;
 }
 
 /* Out of the list of the process that used it last. */
 static void leave_user(struct conns *cs, struct conn *c)
 {
-	struct users *u = is_unix(c) ? table__get(&cs->by_pid, c->pid) : NULL;
+	struct users *u;
 
+	if (list__empty(&c->by_pid))
+		return;
 	list__remove(&c->by_pid);
+	u = table__get(&cs->by_pid, c->pid);
 	if (u && list__empty(&u->conns)) {
 		table__take(&cs->by_pid, c->pid);
 		free(u);
@@ -63,7 +76,7 @@ static void leave_user(struct conns *cs, struct conn *c)
 /* This process uses it now. Without memory for that, it is only closed later than it could be. */
 static void set_user(struct conns *cs, struct conn *c, uint32_t pid)
 {
-	if (!is_unix(c) || (c->pid == pid && !list__empty(&c->by_pid))) {
+	if (!ends_with_process(c) || (c->pid == pid && !list__empty(&c->by_pid))) {
 		c->pid = pid;
 		return;
 	}
@@ -84,14 +97,19 @@ static void set_user(struct conns *cs, struct conn *c, uint32_t pid)
 	list__append(&u->conns, &c->by_pid);
 }
 
-static void drop(struct conns *cs, struct conn *c, uint64_t ts)
+void conns__drop(struct conns *cs, struct conn *c, uint64_t ts)
 {
+	session__closing(cs, c, ts);
 	conn__flush(c, UINT64_MAX, cs->books, &cs->sink);
 	list__remove(&c->holding);
 	cs->sink.close(cs->sink.ctx, c, ts);
 	leave_user(cs, c);
 	table__take(&cs->by_id, c->id);
+	if (table__get(&cs->by_sock, c->open.sock) == c)
+		table__take(&cs->by_sock, c->open.sock);
 	list__remove(&c->by_use);
+	free(c->session);
+	free(c->tls);
 	free(c);
 }
 
@@ -100,29 +118,38 @@ static void add(struct conns *cs, const struct weft_open *o)
 	if (table__get(&cs->by_id, o->h.conn))
 		return;
 	if (cs->by_id.used >= cs->max)
-		drop(cs, LIST_OF(cs->by_use.next, struct conn, by_use), o->h.ts);
+		conns__drop(cs, LIST_OF(cs->by_use.next, struct conn, by_use), o->h.ts);
 	struct conn *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return;
 	c->id = o->h.conn;
 	c->open = *o;
+	c->policy = conns__initial_policy;
 	for (int dir = 0; dir < 2; dir++)
 		if (o->h.flags & WEFT_F_POS)
 			stream__begin(&c->streams[dir], o->pos[dir]);
 	list__init(&c->held);
 	list__init(&c->by_pid);
 	list__init(&c->holding);
-	if (!table__put(&cs->by_id, c->id, c)) {
+	if ((o->h.flags & WEFT_F_TLS) && !session__new(cs, c)) {
 		free(c);
 		return;
 	}
+	if (!table__put(&cs->by_id, c->id, c)) {
+		session__closing(cs, c, o->h.ts);
+		free(c->session);
+		free(c);
+		return;
+	}
+	if (!c->session)
+		(void)table__put(&cs->by_sock, o->sock, c);
 	list__append(&cs->by_use, &c->by_use);
 	set_user(cs, c, o->h.pid);
 	cs->sink.open(cs->sink.ctx, c);
 }
 
-static void push(struct conns *cs, struct conn *c, const struct weft_data *d)
+void conns__push(struct conns *cs, struct conn *c, const struct weft_data *d)
 {
 	conn__push(c, d, cs->books, &cs->sink);
 	if (c->n_held && list__empty(&c->holding))
@@ -131,13 +158,33 @@ static void push(struct conns *cs, struct conn *c, const struct weft_data *d)
 		list__remove(&c->holding);
 }
 
+/* The carrier of a session is used whenever the session is, though it shows no events. */
+static void used(struct conns *cs, struct conn *c)
+{
+	for (; c; c = c->carrier) {
+		list__remove(&c->by_use);
+		list__append(&cs->by_use, &c->by_use);
+	}
+}
+
+static void on_data(struct conns *cs, struct conn *c, const struct weft_data *d)
+{
+	if (d->h.kind == WEFT_EV_DATA)
+		set_user(cs, c, d->h.pid);
+	if (c->session && session__take(cs, c, d))
+		return;
+	conns__push(cs, c, d);
+	if (d->h.kind == WEFT_EV_DATA)
+		sessions__saw(cs, c, d);
+}
+
 void conns__event(struct conns *cs, const struct weft_event *ev)
 {
 	if (ev->kind == WEFT_EV_OPEN) {
 		add(cs, (const struct weft_open *)ev);
 		return;
 	}
-	if (ev->kind < WEFT_EV_DATA || ev->kind > WEFT_EV_CLOSE)
+	if (ev->kind != WEFT_EV_SESSION && (ev->kind < WEFT_EV_DATA || ev->kind > WEFT_EV_CLOSE))
 		return;
 	struct conn *c = table__get(&cs->by_id, ev->conn);
 
@@ -146,19 +193,20 @@ void conns__event(struct conns *cs, const struct weft_event *ev)
 			balance__drop(cs->books, DROP_NO_MEMORY, 1);
 		return;
 	}
-	list__remove(&c->by_use);
-	list__append(&cs->by_use, &c->by_use);
+	used(cs, c);
 	if (ev->kind == WEFT_EV_CLOSE) {
-		drop(cs, c, ev->ts);
-		return;
+		session__ended(cs, c, ev->ts);
+		conns__drop(cs, c, ev->ts);
+	} else if (ev->kind == WEFT_EV_SESSION) {
+		session__event(cs, c, (const struct weft_session *)ev);
+	} else {
+		on_data(cs, c, (const struct weft_data *)ev);
 	}
-	if (ev->kind == WEFT_EV_DATA)
-		set_user(cs, c, ev->pid);
-	push(cs, c, (const struct weft_data *)ev);
 }
 
 void conns__tick(struct conns *cs, uint64_t now)
 {
+	sessions__tick(cs, now);
 	LIST_EACH (it, tmp, &cs->holding) {
 		struct conn *c = LIST_OF(it, struct conn, holding);
 		uint64_t wait = conn__third_party(c) ? WAIT_CAPTURE_NS : WAIT_LIVE_NS;
@@ -171,8 +219,13 @@ void conns__tick(struct conns *cs, uint64_t now)
 	}
 }
 
-void conns__process_exit(struct conns *cs, uint32_t pid, uint64_t ts,
-			 void (*forget)(void *ctx, uint64_t sock, uint64_t conn), void *ctx)
+static void forget(struct conns *cs, const struct conn *c)
+{
+	if (cs->hooks.forget)
+		cs->hooks.forget(cs->hooks.ctx, c->open.sock, c->id);
+}
+
+void conns__process_exit(struct conns *cs, uint32_t pid, uint64_t ts)
 {
 	struct users *u;
 
@@ -180,10 +233,67 @@ void conns__process_exit(struct conns *cs, uint32_t pid, uint64_t ts,
 	while ((u = table__get(&cs->by_pid, pid))) {
 		struct conn *c = LIST_OF(u->conns.next, struct conn, by_pid);
 
-		if (forget)
-			forget(ctx, c->open.sock, c->id);
-		drop(cs, c, ts);
+		forget(cs, c);
+		conns__drop(cs, c, ts);
 	}
+}
+
+void conns__process_exec(struct conns *cs, uint32_t pid, uint64_t ts)
+{
+	struct users *u = table__get(&cs->by_pid, pid);
+	struct list sessions;
+
+	if (!u)
+		return;
+	list__init(&sessions);
+	LIST_EACH (it, tmp, &u->conns) {
+		if (!LIST_OF(it, struct conn, by_pid)->session)
+			continue;
+		list__remove(it);
+		list__append(&sessions, it);
+	}
+	/* One may take another with it. */
+	while (!list__empty(&sessions)) {
+		struct conn *c = LIST_OF(sessions.next, struct conn, by_pid);
+
+		forget(cs, c);
+		conns__drop(cs, c, ts);
+	}
+}
+
+void conns__send_policy(struct conns *cs, const struct conn *c)
+{
+	struct weft_policy p = c->policy;
+
+	if (c->tls && c->tls->settled)
+		p = carrier__policy(c);
+	if (c->session)
+		p.linked = p.off || !session__looks(c->session);
+	if (cs->hooks.policy)
+		cs->hooks.policy(cs->hooks.ctx, c, &p);
+}
+
+void conns__policy(struct conns *cs, struct conn *c, const struct weft_policy *policy)
+{
+	c->policy = *policy;
+	/* Of bytes that nobody reads it need not be known where they go. */
+	if (policy->off && c->session && !c->tls)
+		session__stop_looking(cs, c->session, c->open.h.ts);
+	if (policy->off && c->tls)
+		c->tls->settled = true;
+	conns__send_policy(cs, c);
+}
+
+static void print_counts(const struct session_counts *n)
+{
+	if (n->seen)
+		log_debug("TLS sessions: %llu seen; carrier known by a nested call %llu, by the "
+			  "library's socket %llu, by ciphertext %llu; given up %llu, in clear "
+			  "%llu; contradictions %llu",
+			  (unsigned long long)n->seen, (unsigned long long)n->by_nesting,
+			  (unsigned long long)n->by_socket, (unsigned long long)n->by_bytes,
+			  (unsigned long long)n->unknown, (unsigned long long)n->clear,
+			  (unsigned long long)n->contradicted);
 }
 
 void conns__free(struct conns *cs, uint64_t ts)
@@ -191,8 +301,11 @@ void conns__free(struct conns *cs, uint64_t ts)
 	if (!cs)
 		return;
 	while (!list__empty(&cs->by_use))
-		drop(cs, LIST_OF(cs->by_use.next, struct conn, by_use), ts);
+		conns__drop(cs, LIST_OF(cs->by_use.next, struct conn, by_use), ts);
+	print_counts(&cs->tls.counts);
+	sessions__free(&cs->tls);
 	table__free(&cs->by_id);
+	table__free(&cs->by_sock);
 	table__free(&cs->by_pid);
 	free(cs);
 }

@@ -2,10 +2,13 @@
 /*
  * conn/: connections and their two byte streams, put in order.
  *
- * In:  OPEN, DATA, EOF, SHUT and CLOSE events, in the order of the source.
+ * In:  OPEN, DATA, EOF, SHUT, CLOSE and SESSION events, in the order of the source.
  * Out: struct piece, in stream order, each byte at most once, every missing byte named (to proto/,
- *      through conn_sink).
+ *      through conn_sink); capture policies (to the kernel, through conns_hooks).
  * Owner: struct conns owns every struct conn; a conn is valid until conn_sink.close returned.
+ *
+ * A TLS session is a connection as well, whose bytes are the plaintext. The socket's connection
+ * that carries its ciphertext is its carrier: session.c finds out which one that is.
  */
 #ifndef WEFT_CONN_H
 #define WEFT_CONN_H
@@ -38,19 +41,54 @@ struct stream {
 	uint64_t next; /* position of the next byte to deliver */
 };
 
+/* What is known of a connection that carries TLS. */
+struct conn_tls {
+	/* read off its hellos by proto/ */
+	char server_name[256];  /* SNI; "" not seen */
+	char next_protocol[32]; /* ALPN, as the server chose in clear; "" not seen */
+	uint16_t version;       /* 0x0303: TLS 1.2, 0x0304: 1.3; 0 not seen */
+	bool settled;           /* no more is to be read off it */
+	/* private to conn/: looking for its session, see carrier.c */
+	struct conn *conn;
+	uint32_t pid;
+	struct list free; /* in the list of the process, while it has no session */
+	bool shown;       /* a little of each call is captured */
+	unsigned calls;
+	uint64_t since;
+	struct {
+		bool known;
+		uint32_t body, next; /* positions: of the record's body, of the next header */
+		uint8_t type;
+	} at[2]; /* by enum weft_dir */
+};
+
+struct session; /* private to conn/ */
+
 struct conn {
 	uint64_t id;
-	struct weft_open open;    /* addresses, role, flags: as the kernel gave them */
+	/* addresses, role, flags: as the kernel gave them; a session's from its carrier */
+	struct weft_open open;
 	uint32_t pid;             /* process that used it last */
 	struct stream streams[2]; /* by enum weft_dir */
 	/* events behind a hole in one of the streams, in the order in which they came */
 	struct list held;
 	uint32_t n_held, held_bytes;
-	struct list by_use;  /* in conns.by_use, the longest unused first */
-	struct list by_pid;  /* Unix sockets: in the list of the process that used it last */
-	struct list holding; /* in conns.holding while events are held */
-	void *flow;          /* proto/'s: what the engine knows of it */
-	bool called;         /* trace/'s: a call was made on it */
+	struct list by_use; /* in conns.by_use, the longest unused first */
+	/* Unix sockets and TLS sessions: in the list of the process that used it last */
+	struct list by_pid;
+	struct list holding;     /* in conns.holding while events are held */
+	void *flow;              /* proto/'s: what the engine knows of it */
+	bool called;             /* trace/'s: a call was made on it */
+	struct session *session; /* NULL: it is a socket's */
+	struct conn *carrier;    /* of a session; NULL: not known */
+	struct conn *rides;      /* the session whose carrier this is; NULL: none known */
+	struct conn_tls *tls;    /* not NULL: its bytes are TLS */
+	/*
+	 * The piece being delivered was held while other events of the process went by: nothing
+	 * follows from its place among them.
+	 */
+	bool late;
+	struct weft_policy policy; /* what proto/ wants of it */
 };
 
 static inline bool conn__third_party(const struct conn *c)
@@ -63,6 +101,18 @@ static inline bool conn__preopen(const struct conn *c)
 	return c->open.h.flags & WEFT_F_PREOPEN;
 }
 
+/* The connection whose addresses these are: a session's carrier, a socket itself. */
+static inline const struct conn *conn__wire(const struct conn *c)
+{
+	return c->carrier ? c->carrier : c;
+}
+
+/* What is known of the TLS that a session goes over; NULL: nothing, or no session. */
+static inline const struct conn_tls *conn__session_tls(const struct conn *c)
+{
+	return c->session && c->carrier ? c->carrier->tls : NULL;
+}
+
 struct conn_sink {
 	void *ctx;
 	void (*open)(void *ctx, struct conn *c);
@@ -73,6 +123,23 @@ struct conn_sink {
 	void (*close)(void *ctx, struct conn *c, uint64_t ts);
 };
 
+/* What the outside does for connections; all members may be NULL. */
+struct conns_hooks {
+	void *ctx;
+	/* Capture it like this from now on. */
+	void (*policy)(void *ctx, const struct conn *c, const struct weft_policy *policy);
+	/* The kernel's entry of this connection is of no use any more. */
+	void (*forget)(void *ctx, uint64_t sock, uint64_t conn);
+	/*
+	 * Sessions of this process look for their carriers and make no socket calls of their own:
+	 * show ciphertext (SESSION OUT and IN), until told that none does any more.
+	 */
+	void (*want_cipher)(void *ctx, uint32_t pid, bool want);
+};
+
+/* Capture until a connection's protocol is known. */
+extern const struct weft_policy conns__initial_policy;
+
 struct conns;
 
 /*
@@ -80,6 +147,7 @@ struct conns;
  * events. NULL: out of memory.
  */
 struct conns *conns__new(size_t max, const struct conn_sink *sink, struct balance *books);
+void conns__set_hooks(struct conns *cs, const struct conns_hooks *hooks);
 /*
  * Take one event of a connection; other kinds are ignored. Every DATA event must have been received
  * in the books before.
@@ -91,11 +159,31 @@ void conns__event(struct conns *cs, const struct weft_event *ev);
  */
 void conns__tick(struct conns *cs, uint64_t now);
 /*
- * A process ended: close the Unix sockets that it used last, which no kernel event closes on
- * system-call back ends. Calls forget(ctx, sock, conn), which may be NULL, for each.
+ * A process ended: close its TLS sessions, and the Unix sockets that it used last, which no kernel
+ * event closes on system-call back ends. The hook `forget` is called for each.
  */
-void conns__process_exit(struct conns *cs, uint32_t pid, uint64_t ts,
-			 void (*forget)(void *ctx, uint64_t sock, uint64_t conn), void *ctx);
+void conns__process_exit(struct conns *cs, uint32_t pid, uint64_t ts);
+/* It runs another program: its TLS sessions are gone. */
+void conns__process_exec(struct conns *cs, uint32_t pid, uint64_t ts);
+/*
+ * proto/ wants a connection to be captured like this. What is said to the kernel may be less (a
+ * carrier), and says of a session whether its carrier is known.
+ */
+void conns__policy(struct conns *cs, struct conn *c, const struct weft_policy *policy);
+/* proto/ has seen that its bytes are TLS. Sets c->tls; out of memory: it stays NULL. */
+void conns__carries_tls(struct conns *cs, struct conn *c);
+
+/* How sessions found their carriers. */
+struct session_counts {
+	uint64_t seen;
+	uint64_t by_nesting, by_socket, by_bytes;
+	uint64_t unknown; /* given up */
+	uint64_t clear;   /* the socket's bytes are the plaintext: kTLS */
+	/* evidence against a link that was made, or for a carrier that has a session */
+	uint64_t contradicted;
+};
+
+const struct session_counts *conns__session_counts(const struct conns *cs);
 /* Close all and free. */
 void conns__free(struct conns *cs, uint64_t ts);
 

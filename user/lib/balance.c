@@ -3,12 +3,14 @@
 
 static const char *const reasons[DROP_REASONS] = {
 	[DROP_UNKNOWN_PROTOCOL] = "unknown protocol",
-	[DROP_FILTERED] = "protocol not selected",
+	[DROP_FILTERED] = "not selected (--protocol, --db-source)",
 	[DROP_MID_STREAM] = "joined in the middle",
 	[DROP_CONTROL] = "protocol housekeeping, no part of an exchange",
 	[DROP_BROKEN] = "malformed",
 	[DROP_LOST_BYTES] = "other bytes were lost",
 	[DROP_DUPLICATE] = "duplicate",
+	[DROP_TLS] = "ciphertext of TLS",
+	[DROP_TOLD_TWICE] = "seen by wire and library: told by the other",
 	[DROP_INSTRUMENTED] = "left to the process's own OpenTelemetry SDK",
 	[DROP_NO_MEMORY] = "limit reached",
 };

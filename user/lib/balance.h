@@ -15,7 +15,7 @@
 
 enum drop_reason {
 	DROP_UNKNOWN_PROTOCOL, /* the connection's bytes are no protocol that weft knows */
-	DROP_FILTERED,         /* a protocol that --protocol leaves out */
+	DROP_FILTERED,         /* what --protocol or --db-source leaves out */
 	/* joined in the middle: belongs to a message whose beginning was not seen */
 	DROP_MID_STREAM,
 	/* protocol housekeeping that is no exchange: greetings, notices, pushes, cancel requests */
@@ -23,9 +23,13 @@ enum drop_reason {
 	DROP_BROKEN, /* bytes that their protocol does not allow */
 	/* its exchange could not be put together because other events were lost */
 	DROP_LOST_BYTES,
-	DROP_DUPLICATE, /* bytes that were seen before (retransmission) */
+	/* bytes that were seen before: sent again, or those of a TLS session on a kTLS socket */
+	DROP_DUPLICATE,
+	DROP_TLS, /* ciphertext: what it says comes from the TLS library, or not at all */
+	/* a call that wire and library both told of: one of them is enough */
+	DROP_TOLD_TWICE,
 	DROP_INSTRUMENTED, /* its process exports spans of its own (OpenTelemetry) */
-	DROP_NO_MEMORY, /* a limit of weft's own: connections, exchanges, buffers */
+	DROP_NO_MEMORY,    /* a limit of weft's own: connections, exchanges, buffers */
 	DROP_REASONS,
 };
 
@@ -60,6 +64,20 @@ static inline void balance__span(struct balance *b, uint64_t events)
 	b->pending -= events;
 	b->in_spans += events;
 	b->spans++;
+}
+
+/* A pending event turns out to be lifecycle. */
+static inline void balance__lifecycle(struct balance *b)
+{
+	b->pending--;
+	b->lifecycle++;
+}
+
+/* Pending events that belong to a span that was made before. */
+static inline void balance__join(struct balance *b, uint64_t events)
+{
+	b->pending -= events;
+	b->in_spans += events;
 }
 
 /* A span that was made is not wanted after all. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "flow.h"
+#include "tls.h"
 
 /* turns that are nothing we know, until a connection seen from its start is let go */
 #define MISSES_NEW 6
@@ -109,6 +110,19 @@ static void miss(struct flow *f, struct half *h)
 		flow__off(f, DROP_UNKNOWN_PROTOCOL);
 }
 
+/* Before all others are asked: ciphertext may look like anything. True: no other need be. */
+static bool detect_tls(struct flow *f, struct half *h)
+{
+	switch (tls__detect(h->buf + h->off, h->len)) {
+	case DETECT_NO:
+		if (f->left)
+			flow__off(f, DROP_CONTROL);
+		return f->left;
+	case DETECT_MORE: return true;
+	default: flow__tls(f); return true;
+	}
+}
+
 void flow__detect(struct flow *f, enum weft_dir dir)
 {
 	struct half *h = &f->half[dir];
@@ -118,6 +132,8 @@ void flow__detect(struct flow *f, enum weft_dir dir)
 	enum detect_result weak_r = DETECT_NO;
 	size_t weak_row = 0;
 
+	if (detect_tls(f, h))
+		return;
 	for (size_t i = 0; protocol_table[i]; i++) {
 		enum detect_result r = protocol_table[i]->detect(data, h->len);
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "flow.h"
+#include "tls.h"
 
 #define DETECT_BYTES_MAX (16 * 1024) /* of one direction, while the protocol is unknown */
 /* With nothing outstanding that is known, and this long without a byte: nothing is outstanding. */
@@ -69,7 +70,8 @@ void flow__off(struct flow *f, enum drop_reason why)
 	flow__set_policy(f, &(struct weft_policy){ .off = 1 });
 }
 
-void flow__switch(struct flow *f)
+/* The protocol goes; what is buffered stays. */
+static void end_protocol(struct flow *f)
 {
 	exchange__give_up(f, UINT64_MAX, 0, f->now);
 	for (int dir = 0; dir < 2; dir++) {
@@ -77,7 +79,7 @@ void flow__switch(struct flow *f)
 
 		exchange__ignore(f, h, DROP_CONTROL);
 		h->skip = 0;
-		h->searching = h->wait_fresh = false;
+		h->searching = h->wait_fresh = h->rest = false;
 	}
 	if (f->proto->fini)
 		f->proto->fini(f->state);
@@ -86,9 +88,26 @@ void flow__switch(struct flow *f)
 	f->proto = NULL;
 	f->phase = FLOW_DETECT;
 	f->unsure = f->overlaps = f->one_ways = false;
+}
+
+static void detect_buffered(struct flow *f)
+{
 	for (int dir = 0; dir < 2 && f->phase == FLOW_DETECT; dir++)
 		if (f->half[dir].len)
 			flow__detect(f, dir);
+}
+
+void flow__leave(struct flow *f)
+{
+	end_protocol(f);
+	f->left = true;
+	detect_buffered(f);
+}
+
+void flow__switch(struct flow *f)
+{
+	end_protocol(f);
+	detect_buffered(f);
 }
 
 static void on_open(void *ctx, struct conn *c)
@@ -198,6 +217,14 @@ static void feed_unknown(struct flow *f, enum weft_dir dir, const struct piece *
 {
 	struct half *h = &f->half[dir];
 
+	if (f->left && !p->data) {
+		flow__off(f, DROP_CONTROL);
+		balance__drop(f->engine->books, DROP_CONTROL, p->event_end);
+		return;
+	}
+	/* The next turn need not be waited for. */
+	if (h->wait_fresh && p->call_begin && p->data && tls__detect(p->data, p->len) == DETECT_REQ)
+		h->wait_fresh = false;
 	if (!p->data || h->wait_fresh || h->len + p->len > DETECT_BYTES_MAX ||
 	    !half__append(h, p, f->calls, fresh)) {
 		balance__drop(f->engine->books, DROP_UNKNOWN_PROTOCOL,
@@ -214,7 +241,7 @@ static void on_piece(void *ctx, struct conn *c, enum weft_dir dir, const struct 
 	struct engine *e = ctx;
 	struct flow *f = c->flow;
 
-	if (!f || f->phase == FLOW_OFF) {
+	if (!f || (f->phase == FLOW_OFF && !flow__tls_in_clear(f, p))) {
 		if (p->event_end)
 			balance__drop(e->books, f ? f->off_reason : DROP_NO_MEMORY, 1);
 		return;
@@ -225,6 +252,10 @@ static void on_piece(void *ctx, struct conn *c, enum weft_dir dir, const struct 
 
 	if (turn || p->call_begin || p->lost)
 		f->calls++;
+	if (f->phase == FLOW_TLS) {
+		flow__tls_piece(f, dir, p);
+		return;
+	}
 	if (turn)
 		new_turn(f, dir);
 	if (f->phase == FLOW_ON && dir == f->req_dir)

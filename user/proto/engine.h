@@ -17,6 +17,16 @@
  * Owned by the engine until .end, then by the sink, which frees it with exchange__free(). All times
  * are CLOCK_BOOTTIME ns, 0 unknown.
  */
+enum exchange_seen {
+	EXCHANGE_ON_WIRE = 0, /* on a connection */
+	/*
+	 * In calls of a library, its connection, if there is one, unknown or of no interest: made
+	 * and answered within one call of one thread ...
+	 */
+	EXCHANGE_IN_CALL,
+	EXCHANGE_IN_CALLS, /* ... or asked with one call and answered with others */
+};
+
 struct exchange {
 	struct list link;  /* in its flow */
 	struct conn *conn; /* valid until .end returned */
@@ -46,6 +56,8 @@ struct exchange {
 	bool doubtful;
 	/* private: its answer may be among bytes that were not captured */
 	bool at_risk;
+	enum exchange_seen seen;
+	bool told;  /* call/'s: a library has told of it, and this is not passed on */
 	void *node; /* trace/'s */
 };
 
@@ -62,12 +74,30 @@ struct exchange_sink {
 	void (*moved)(void *ctx, struct exchange *x, enum proto_dir dir, uint32_t tid, uint64_t ts);
 	/* Complete, or given up (flags say). Takes the exchange. */
 	void (*end)(void *ctx, struct exchange *x);
+	/*
+	 * The rest is call/'s, which hears of some exchanges twice; the engine does not use it.
+	 * number: names an exchange that began, also after .end; 0: it has none.
+	 */
+	uint64_t (*number)(void *ctx, const struct exchange *x);
+	/*
+	 * It began at `start` and lasted to `end` at least (0: not known), and so many pending
+	 * events more belong to it. False: its span has left already, nothing was done.
+	 */
+	bool (*stretch)(void *ctx, uint64_t number, uint64_t start, uint64_t end, uint64_t events);
+	/*
+	 * It becomes no span, since `heir` (0: none) tells of the same: what it was the parent of,
+	 * that one is. False: its span has left already.
+	 */
+	bool (*withdraw)(void *ctx, uint64_t number, uint64_t heir);
 };
 
-/* Who hears that a connection's capture policy should be another from now on; fn may be NULL. */
+/* What the engine says of connections to conn/; members may be NULL. */
 struct policy_sink {
 	void *ctx;
-	void (*fn)(void *ctx, const struct conn *c, const struct weft_policy *policy);
+	/* The connection's capture policy should be another from now on. */
+	void (*fn)(void *ctx, struct conn *c, const struct weft_policy *policy);
+	/* Its bytes are TLS: conn->tls is to be set. */
+	void (*tls)(void *ctx, struct conn *c);
 };
 
 struct engine;

@@ -44,12 +44,21 @@ struct facts_http {
 	int64_t response_body;
 };
 
+/* What "..." is in a query. */
+enum facts_quotes {
+	FACTS_QUOTES_NAME = 0, /* a name, as in the standard */
+	FACTS_QUOTES_VALUE,    /* a string (MySQL) */
+	/* a name, if there is one of that name, else a string (SQLite) */
+	FACTS_QUOTES_EITHER,
+};
+
 struct facts_db {
 	const char *system; /* db.system.name, static: "postgresql", "redis" */
 	int default_port;   /* of the system; server.port is left out when it is this one */
 	struct slice query; /* text as sent; span/ redacts it when `query_lang` asks */
 	/* REDACTED: literals are gone already */
 	enum { FACTS_QUERY_NONE, FACTS_QUERY_SQL, FACTS_QUERY_REDACTED } query_lang;
+	enum facts_quotes quotes;
 	bool query_truncated; /* the text's end was not captured */
 	/* db.operation.name, for systems whose protocol names it (Redis), as sent */
 	struct slice operation;
@@ -71,7 +80,7 @@ struct facts_rpc {
 	struct slice host;    /* :authority: host or host:port, as the client sent it */
 	int status;           /* gRPC's code, 0 to 16; -1 unknown */
 	struct slice message; /* the status's text, as people read it */
-	bool cancelled;       /* the client gave the call up, for whatever reason of its own */
+	bool cancelled;       /* given up, for whatever reason: the stream was reset with CANCEL */
 	int64_t timeout_ns;   /* what the client allowed; -1: no limit */
 	/* set by trace/: from the request's first byte to the end; 0 unknown */
 	uint64_t elapsed_ns;

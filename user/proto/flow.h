@@ -7,6 +7,7 @@
  *   detect.c    which protocol, and who asks
  *   half.c      the bytes of one direction: buffer, skipping, gaps, the parse loop
  *   exchange.c  requests and responses paired
+ *   tls_flow.c  connections that carry TLS
  */
 #ifndef WEFT_FLOW_H
 #define WEFT_FLOW_H
@@ -49,9 +50,10 @@ struct half {
 	struct mark last; /* of the last consumed byte */
 	bool wait_fresh;  /* nothing to be hoped for before the next turn */
 	bool ended;       /* EOF was seen */
+	bool hello_read;  /* FLOW_TLS: of this direction no more is to be learnt */
 };
 
-enum flow_phase { FLOW_DETECT, FLOW_ON, FLOW_OFF };
+enum flow_phase { FLOW_DETECT, FLOW_ON, FLOW_TLS, FLOW_OFF };
 
 struct flow {
 	struct engine *engine;
@@ -88,6 +90,7 @@ struct flow {
 	enum weft_dir maybe_req_dir;
 	unsigned maybe_dirs; /* directions that gave it: bits by enum weft_dir */
 	bool seen_request;
+	bool left; /* it left its protocol: detection looks for TLS alone */
 };
 
 struct engine {
@@ -132,10 +135,23 @@ static inline void flow__doubt(struct flow *f, uint64_t turn)
 void flow__off(struct flow *f, enum drop_reason why);
 /* The connection goes on in another protocol: what is buffered is recognised anew. */
 void flow__switch(struct flow *f);
+/*
+ * The connection leaves its protocol for good. If what follows is TLS (STARTTLS and the like, a
+ * tunnel), it is said to be; else it is let go.
+ */
+void flow__leave(struct flow *f);
 void flow__set_policy(struct flow *f, const struct weft_policy *policy);
 
 /* detect.c: look at what `dir` holds; turns the flow on when the answer is certain. */
 void flow__detect(struct flow *f, enum weft_dir dir);
+
+/* tls_flow.c */
+/* Detection is certain that it is TLS. */
+void flow__tls(struct flow *f);
+/* A piece of a flow in FLOW_TLS. */
+void flow__tls_piece(struct flow *f, enum weft_dir dir, const struct piece *p);
+/* A piece of a flow that is off: it was TLS, and is recognised anew, because this is text. */
+bool flow__tls_in_clear(struct flow *f, const struct piece *p);
 
 /* half.c */
 bool half__append(struct half *h, const struct piece *p, uint64_t call, bool fresh);
@@ -165,8 +181,6 @@ void half__eof(struct flow *f, enum weft_dir dir);
 void half__free(struct half *h, const struct protocol *proto);
 
 /* exchange.c */
-struct message *message__new(const struct protocol *proto);
-void message__free(struct message *m, const struct protocol *proto);
 /* The first byte of a request. */
 bool exchange__start(struct flow *f, struct half *h);
 /* The request is known (HEAD or DONE). */

@@ -349,7 +349,7 @@ static bool step(struct flow *f, struct half *h, enum proto_dir role, bool gap_f
 		return false;
 	}
 	if (r == PARSE_LEAVE) {
-		flow__off(f, DROP_CONTROL);
+		flow__leave(f);
 		return false;
 	}
 	if (r < 0) {

@@ -44,6 +44,7 @@ static void fill(struct message *m, const struct http2_stream *s, enum http2_end
 	h->unknown = s->unknown;
 	h->request_body = s->request_body;
 	h->response_body = s->response_body;
+	h->whole = stream__whole(s);
 	h->end = how;
 	h->code = code;
 	m->key = s->id;
@@ -205,6 +206,8 @@ static ssize_t response_block(struct http2 *st, const struct frame *f, size_t si
 		s->unknown |= h->unknown;
 		if (s->status < 0)
 			s->status = h->status;
+		if (s->length < 0)
+			s->length = h->length;
 		if (s->grpc_status < 0)
 			s->grpc_status = h->grpc_status;
 		if (h->kind != KIND_UNKNOWN && s->kind != KIND_GRPC && s->kind != KIND_GRPC_WEB)

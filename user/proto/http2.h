@@ -127,11 +127,13 @@ struct http2_message {
 	int status;                /* -1 none */
 	int grpc_status;           /* -1 none */
 	struct slice grpc_message; /* as sent */
+	int64_t length;            /* content-length; -1 none */
 	/* a response, when its stream has ended: what the stream was */
 	bool ended;
 	enum http2_end end;
 	uint32_t code;                       /* of the reset */
 	int64_t request_body, response_body; /* -1 unknown */
+	bool whole; /* all that content-length announced has come, though the stream ended otherwise */
 };
 
 /* Empty m, and read a header block into it. False: it can't be read. */
@@ -162,6 +164,7 @@ struct http2_stream {
 	bool lost;      /* bytes of the response may have been lost */
 	uint64_t doubt; /* its end may have passed unseen: http2.opened at that time; 0: no */
 	int64_t request_body, response_body;
+	int64_t length; /* the response's content-length; -1 none */
 };
 
 struct http2_side {
@@ -186,6 +189,14 @@ struct http2_stream *stream__get(const struct http2 *st, uint32_t id);
 /* NULL: out of memory. */
 struct http2_stream *stream__open(struct http2 *st, uint32_t id);
 void stream__end(struct http2 *st, uint32_t id);
+/*
+ * Has all come that the response announced? Who asked may then end the stream, or the connection,
+ * before END_STREAM has come.
+ */
+static inline bool stream__whole(const struct http2_stream *s)
+{
+	return s->length >= 0 && s->response_body == s->length;
+}
 /* A stream that has to be given up before another one is opened; NULL: none. */
 struct http2_stream *stream__surplus(const struct http2 *st);
 /* Bytes of `dir` were lost. */

@@ -103,10 +103,13 @@ static const char *failure(const struct http2_message *r, const struct http2_str
 			   unsigned flags)
 {
 	if (!r) {
-		if (!(flags & EXCHANGE_RESET) || (flags & EXCHANGE_LOST_BYTES) || !s || s->lost)
+		if (!(flags & EXCHANGE_RESET) || (flags & EXCHANGE_LOST_BYTES) || !s || s->lost ||
+		    stream__whole(s))
 			return NULL;
 		return s->answered ? "incomplete_response" : "connection_closed";
 	}
+	if (r->whole)
+		return NULL;
 	switch (r->end) {
 	case END_RESET_BY_REQUESTER: /* who asked may change its mind */
 		return r->code == CODE_CANCEL || r->code == CODE_NO_ERROR
@@ -139,7 +142,8 @@ static struct facts_http http_facts(const struct http2_message *q, const struct 
 		.tls = slice__eq(q->scheme, SLICE("https")),
 		.status = r ? r->status : -1,
 		.request_body = r ? r->request_body : -1,
-		.response_body = r && r->end == END_STREAM && !(flags & EXCHANGE_CUT)
+		.response_body = r && (r->whole ||
+				       (r->end == END_STREAM && !(flags & EXCHANGE_CUT)))
 					 ? r->response_body
 					 : -1,
 	};
@@ -175,8 +179,9 @@ static struct facts_rpc rpc_facts(const struct http2_message *q, const struct ht
 		.status = r ? grpc_status(r) : -1,
 		.message = r ? decoded(r->grpc_message, scratch) : SLICE(""),
 		.timeout_ns = q->timeout_ns,
-		.cancelled = r && r->end == END_RESET_BY_REQUESTER && r->code == CODE_CANCEL &&
-			     r->grpc_status < 0,
+		/* either side: newer grpc-go servers reset the stream when the client's time is up */
+		.cancelled = r && r->code == CODE_CANCEL && r->grpc_status < 0 &&
+			     (r->end == END_RESET_BY_REQUESTER || r->end == END_RESET_BY_RESPONDER),
 	};
 }
 
@@ -202,6 +207,8 @@ bool http2__describe(const void *state, struct message *const *reqs, struct mess
 		so_far.status = s->status;
 		so_far.grpc_status = s->grpc_status;
 		so_far.unknown = s->unknown;
+		so_far.response_body = s->response_body;
+		so_far.whole = stream__whole(s);
 		r = &so_far;
 	}
 	*out = (struct facts){

@@ -122,6 +122,9 @@ static void take_field(void *ctx, struct slice name, struct slice value)
 	} else if (slice__eq(name, SLICE("grpc-status"))) {
 		if (h->grpc_status < 0)
 			h->grpc_status = (int)number(value, 4);
+	} else if (slice__eq(name, SLICE("content-length"))) {
+		if (h->length < 0)
+			h->length = number(value, 18);
 	} else if (slice__eq(name, SLICE("grpc-timeout"))) {
 		if (h->timeout_ns < 0)
 			h->timeout_ns = timeout(value);
@@ -140,6 +143,7 @@ static void clear(struct message *m)
 		.timeout_ns = -1,
 		.status = -1,
 		.grpc_status = -1,
+		.length = -1,
 		.request_body = -1,
 		.response_body = -1,
 	};

@@ -21,6 +21,7 @@ struct http2_stream *stream__open(struct http2 *st, uint32_t id)
 	}
 	s->id = id;
 	s->status = s->grpc_status = -1;
+	s->length = -1;
 	list__append(&st->open, &s->link);
 	st->opened++;
 	return s;

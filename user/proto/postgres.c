@@ -130,6 +130,8 @@ static ssize_t postgres__parse(void *state, enum proto_dir dir, const struct pro
 			       struct message *m, enum message_state *what)
 {
 	*what = MESSAGE_PARTIAL;
+	if (((struct pg_state *)state)->encrypts)
+		return PARSE_LEAVE;
 	return dir == PROTO_REQ ? pg_request__parse(state, in, m, what)
 				: pg_response__parse(state, in, m, what);
 }

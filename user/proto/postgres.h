@@ -113,6 +113,7 @@ struct pg_state {
 	uint8_t database_len;
 	bool started;      /* StartupMessage was seen, or the connection was joined in the middle */
 	uint8_t ssl_asked; /* an SSLRequest or GSSENCRequest waits for its one byte */
+	bool encrypts;     /* it was answered with yes: TLS or GSS from here on */
 	bool copy_in;      /* the server takes copied data: Sync and Flush mean nothing */
 	bool failed;       /* the server skips to the next Sync */
 	bool foreign;      /* what comes up to ReadyForQuery answers something that was not seen */

@@ -221,7 +221,8 @@ static ssize_t answer_ssl(struct pg_state *st, uint8_t byte, enum message_state 
 {
 	st->ssl_asked--;
 	*what = MESSAGE_IGNORE;
-	return byte == 'N' ? 1 : PARSE_LEAVE; /* S, G: TLS or GSS from here on */
+	st->encrypts = byte != 'N'; /* S, G */
+	return 1;
 }
 
 static size_t response_wants(uint8_t type)

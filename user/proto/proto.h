@@ -154,7 +154,10 @@ struct slice message__keep(struct message *m, struct slice s);
 #define PARSE_BAD (-1)
 /* the connection goes on in another protocol of ours (h2c): recognise these bytes anew */
 #define PARSE_SWITCH (-3)
-/* the connection leaves this protocol for good (Upgrade, CONNECT, replication): no more capture */
+/*
+ * the connection leaves this protocol for good (Upgrade, CONNECT, replication, STARTTLS): no more
+ * capture, unless it goes on as TLS
+ */
 #define PARSE_LEAVE (-2)
 
 /* What the engine tells describe() about how the exchange ended, besides the messages. */
@@ -250,7 +253,26 @@ struct protocol {
 /* table.c: all protocols, in the order in which detection asks them; ends with NULL. */
 extern const struct protocol *const protocol_table[];
 
+/*
+ * Databases that are known by calls of their libraries alone (call/): their bytes are not
+ * recognised, or there are none. Of these, name, aliases, title and describe() are set. Ends with
+ * NULL.
+ */
+extern const struct protocol *const protocol_library_table[];
+
+/*
+ * Both tables as one, that of the libraries behind the other: the place is the protocol's bit in
+ * what --protocol chose. NULL past the end.
+ */
+const struct protocol *protocol__at(size_t place);
+/* Its place; -1: in neither table. */
+int protocol__place(const struct protocol *p);
+
 /* By name or alias, case ignored; NULL if unknown. */
 const struct protocol *protocol__find(struct slice name);
+
+/* A message of this protocol, empty; NULL: out of memory. */
+struct message *message__new(const struct protocol *proto);
+void message__free(struct message *m, const struct protocol *proto);
 
 #endif /* WEFT_PROTO_H */

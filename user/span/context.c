@@ -40,7 +40,8 @@ static struct slice part(struct slice *rest, char c)
 	struct slice p = slice__upto(*rest, c);
 	size_t step = p.n < rest->n ? p.n + 1 : p.n;
 
-	*rest = slice__from(rest->p + step, rest->n - step);
+	if (step)
+		*rest = slice__from(rest->p + step, rest->n - step);
 	return p;
 }
 
@@ -96,7 +97,8 @@ static struct slice jaeger_part(struct slice *rest)
 	}
 	struct slice all = *rest;
 
-	*rest = slice__from(rest->p + rest->n, 0);
+	if (rest->n)
+		*rest = slice__from(rest->p + rest->n, 0);
 	return all;
 }
 

@@ -18,7 +18,17 @@ struct span_ends {
 	char server_addr[108], client_addr[108];
 	int server_port, client_port; /* 0: none (Unix socket) or unknown */
 	bool is_unix;
+	/* The bytes came from under TLS; what its hellos said in clear, NULL: not seen. */
+	bool tls;
+	const char *tls_server_name; /* SNI: what the client takes the server for */
+	const char *tls_version, *tls_next_protocol;
 };
+
+/* The server as its client names it, where the protocol itself doesn't: SNI, else its address. */
+static inline struct slice span_ends__server(const struct span_ends *e)
+{
+	return slice__cstr(e->tls_server_name && !e->is_unix ? e->tls_server_name : e->server_addr);
+}
 
 /* Privacy and detail, set from the command line (cli/opts.h). */
 struct span_options {
@@ -28,6 +38,8 @@ struct span_options {
 /* http.c */
 void span__from_http(struct span *s, const struct facts *f, const struct span_ends *ends,
 		     const struct span_options *o);
+/* tls.c: what is said of the TLS below a span, beside the attributes of its area. */
+void span__set_tls(struct span *s, const struct span_ends *ends);
 /* rpc.c */
 void span__from_rpc(struct span *s, const struct facts *f, const struct span_ends *ends,
 		    const struct span_options *o);
@@ -50,6 +62,12 @@ void span__read_host(struct slice text, struct slice *host, int *port);
  * replaced to the end.
  */
 struct slice sql__redact(struct slice sql, struct arena *a, size_t max);
+/*
+ * The same where "..." may be a string. EITHER: where a value is expected it is taken for one, except
+ * beside a dot and to the left of a comparison.
+ */
+struct slice sql__redact_quotes(struct slice sql, enum facts_quotes quotes, struct arena *a,
+				size_t max);
 
 /*
  * db.query.summary: operations and targets in order, at most 255 characters, no literals. Empty if

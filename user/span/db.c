@@ -77,7 +77,7 @@ static void set_query(struct span *s, const struct facts_db *db, const struct sp
 	if (!text.n || db->query_lang == FACTS_QUERY_NONE)
 		return;
 	if (db->query_lang == FACTS_QUERY_SQL && !o->raw_queries)
-		text = sql__redact(text, &s->arena, SPAN_VALUE_MAX);
+		text = sql__redact_quotes(text, db->quotes, &s->arena, SPAN_VALUE_MAX);
 	span__set_str(s, "db.query.text", text);
 }
 
@@ -107,7 +107,7 @@ static void set_port(struct span *s, const char *key, int port)
 
 static void set_client_ends(struct span *s, int default_port, const struct span_ends *ends)
 {
-	span__set_str(s, "server.address", slice__cstr(ends->server_addr));
+	span__set_str(s, "server.address", span_ends__server(ends));
 	if (ends->is_unix)
 		return; /* a path is all there is */
 	if (ends->server_addr[0] && ends->server_port != default_port)

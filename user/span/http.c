@@ -273,7 +273,7 @@ static struct end server_end(const struct slice *said, size_t n, struct slice sc
 			e.port = default_port(scheme);
 		return e;
 	}
-	return (struct end){ slice__cstr(ends->server_addr), ends->server_port };
+	return (struct end){ span_ends__server(ends), ends->server_port };
 }
 
 static void set_end(struct span *s, const char *address_key, const char *port_key, struct end e)

@@ -84,7 +84,7 @@ static void set_server(struct span *s, const struct facts_rpc *r, const struct s
 
 	span__read_host(r->host, &host, &port);
 	if (s->kind == SPAN_CLIENT && (ends->is_unix || !host.n)) {
-		host = slice__cstr(ends->server_addr);
+		host = span_ends__server(ends);
 		port = ends->server_port;
 	}
 	set_end(s, "server.address", "server.port", host, port);

@@ -11,8 +11,8 @@
  *  - # begins a comment, except before > or - with an operand behind (PostgreSQL's #> #>> #-) and
  *    as the first character of a name where a table is expected (SQL Server's #temporary tables).
  *  - block comments nest; one that does not end hides the rest.
- *  - "..." is an identifier, as in the standard. (MySQL reads it as a string unless ANSI_QUOTES is
- *    set; what follows IDENTIFIED BY or PASSWORD is hidden all the same.)
+ *  - "..." is an identifier, as in the standard, except for who says otherwise (sql_quotes.c). What
+ *    follows IDENTIFIED BY or PASSWORD is hidden all the same.
  *  - [...] is an identifier only if it looks like a name and does not stand behind an operand (a
  *    PostgreSQL subscript).
  *
@@ -506,6 +506,12 @@ static void redact_token(struct redactor *r, struct sql_token t, struct sql_toke
 
 struct slice sql__redact(struct slice sql, struct arena *a, size_t max)
 {
+	return sql__redact_quotes(sql, FACTS_QUOTES_NAME, a, max);
+}
+
+struct slice sql__redact_quotes(struct slice sql, enum facts_quotes quotes, struct arena *a,
+				size_t max)
+{
 	/*
 	 * A space may be put between a word and a literal: it takes the place of a quote or a
 	 * digit, so little is enough.
@@ -513,6 +519,7 @@ struct slice sql__redact(struct slice sql, struct arena *a, size_t max)
 	size_t cap = sql.n + sql.n / 2 + 8;
 	struct redactor r = { .out.cap = cap < max ? cap : max };
 	struct sql_token prev = { .kind = SQL_END };
+	struct sql_quotes q = { .mode = quotes };
 	struct sql_lexer l;
 
 	if (!sql.n || !max)
@@ -526,6 +533,12 @@ struct slice sql__redact(struct slice sql, struct arena *a, size_t max)
 
 		if (t.kind == SQL_END)
 			break;
+		if (sql_quotes__is_string(&q, t, &l, prev)) {
+			/* A backslash may or may not hide a quote: what follows is not shown. */
+			if (quotes == FACTS_QUOTES_VALUE && memchr(t.text.p, '\\', t.text.n))
+				l.p = l.end;
+			t.kind = SQL_LITERAL;
+		}
 		redact_token(&r, t, prev);
 		prev = t;
 	}

@@ -36,6 +36,23 @@ struct sql_lexer {
 
 void sql_lexer__init(struct sql_lexer *l, struct slice sql);
 struct sql_token sql_lexer__next(struct sql_lexer *l);
+/*
+ * sql_quotes.c: is this "..." a string? To be asked of every token in turn; `l` stands behind it.
+ */
+struct sql_quotes {
+	int mode;     /* enum facts_quotes */
+	bool begun;   /* a statement is under way ... */
+	bool defines; /* ... that makes tables and their like */
+	bool values;  /* expressions are to be expected, not lists of names */
+};
+
+bool sql_quotes__is_string(struct sql_quotes *q, struct sql_token t, const struct sql_lexer *l,
+			   struct sql_token prev);
+/*
+ * sql_split.c: the first statement of a text, up to and with the semicolon that ends it, as SQLite
+ * takes it; a trigger's body is part of it.
+ */
+struct slice sql__first(struct slice sql);
 /* A plain word, ASCII case ignored. */
 bool sql_token__is(struct sql_token t, const char *word);
 bool sql_token__is_op(struct sql_token t, char op);

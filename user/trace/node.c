@@ -40,6 +40,7 @@ struct node *node__new(struct tracer *t, struct exchange *x)
 	n->pid = x->pid;
 	n->tid = x->req_tid;
 	n->start = x->req_start;
+	n->inside = x->seen == EXCHANGE_IN_CALL;
 	list__init(&n->children);
 	list__init(&n->sibling);
 	arena__init(&n->arena, NODE_ARENA_MAX);

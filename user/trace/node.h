@@ -6,6 +6,7 @@
  *   node.c      the tree: linking by evidence, never in a circle
  *   remote.c, socket.c, runtime.c, thread.c
  *               the layers: each one kind of evidence; layers.c lists them in one table
+ *   revise.c    what is learnt of an exchange after it was handed over
  *   sdk.c       processes that need no spans from us
  *   release.c   what is settled leaves: vetoes, ids, times, sinks
  */
@@ -44,6 +45,9 @@ struct node {
 	struct span *span;  /* set when it ended */
 	uint64_t events;    /* in the books for it */
 	struct exchange *x; /* while it has not ended */
+	/* revise.c: it did not end before this; another tells of it */
+	uint64_t end_least;
+	bool withdrawn;
 
 	struct node *parent;
 	enum evidence evidence;
@@ -81,6 +85,9 @@ struct node {
 	bool shared;
 	/* client: the request that its thread seemed to work for when it made the call; 0 nobody */
 	uint64_t guess;
+	/* client: made and answered within one call of the thread's (EXCHANGE_IN_CALL) */
+	bool inside;
+	uint64_t inside_before; /* the one that its thread made before, since it last read */
 	/* client: its thread slept between what made it call, or its answer, and what followed */
 	bool slept;
 	bool backward_clash; /* two requests claim it: neither gets it */
@@ -163,6 +170,11 @@ void remote__take(struct node *n, const struct facts_context *c);
 
 /* sdk.c: the process exports spans like this one itself. */
 bool sdk__has_its_own(const struct tracer *t, const struct node *n);
+
+/* revise.c: the last members of struct exchange_sink */
+uint64_t revise__number(void *ctx, const struct exchange *x);
+bool revise__stretch(void *ctx, uint64_t number, uint64_t start, uint64_t end, uint64_t events);
+bool revise__withdraw(void *ctx, uint64_t number, uint64_t heir);
 
 /* release.c */
 void release__settled(struct tracer *t);

@@ -8,6 +8,9 @@
  * position of its first byte), equal at both ends and at no other place; it holds with keep-alive,
  * pipelining and connections that were open before. Either end may be seen first: the writer's
  * system call can return after the reader's.
+ *
+ * A TLS session has its carrier's addresses and positions of its own, which count the plaintext.
+ * The two ends count alike if both were seen from their beginning.
  */
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -40,7 +43,7 @@ static uint64_t pair_of(const struct conn *c, bool server)
 {
 	const struct weft_open *o = &c->open;
 
-	if (conn__third_party(c))
+	if (conn__third_party(c) || (c->session && conn__preopen(c)))
 		return 0;
 	if (o->local.family == AF_UNIX) {
 		if (!o->peer_sock || o->unaligned)
@@ -54,7 +57,7 @@ static uint64_t pair_of(const struct conn *c, bool server)
 
 	if (!client->family || !responder->family)
 		return 0;
-	uint64_t h = mix_addr(mix_addr(2, client), responder);
+	uint64_t h = mix_addr(mix_addr(c->session ? 3 : 2, client), responder);
 
 	return (loopback(client) ? table__mix(h, o->netns) : h) | 1;
 }
@@ -79,15 +82,17 @@ static bool remember(struct node *n, uint64_t key)
 /*
  * A Unix socket is known by its address in the kernel, which the next one gets that is made, and
  * its bytes are counted from 0: what had ended before this connection was seen was on another one.
+ * Those of a TLS session as well, and an address may be used again.
  */
 static bool other_connection(const struct node *other, const struct conn *c)
 {
-	return c->open.local.family == AF_UNIX && other->ended && other->end < c->open.h.ts;
+	return (c->open.local.family == AF_UNIX || c->session) && other->ended &&
+	       other->end < c->open.h.ts;
 }
 
 static void begin(struct tracer *t, struct node *n, struct exchange *x, uint32_t req_pos)
 {
-	if (!n->pair)
+	if (!n->pair && x->seen == EXCHANGE_ON_WIRE)
 		n->pair = pair_of(x->conn, n->server);
 	if (!n->pair)
 		return;

@@ -59,12 +59,13 @@ struct thread {
 	uint64_t read_ts;     /* of what it read last */
 	uint64_t awake_since; /* its first event since it last slept */
 	uint16_t sleeps;
-	uint64_t wrote;                /* server node that it answered since it last read; 0 none */
-	uint64_t claimed;              /* client node that this answer claimed */
-	unsigned serving;              /* server nodes under way that it read */
-	unsigned calling;              /* client nodes under way that it wrote */
-	uint64_t calling_for;          /* server node of the last of them */
-	bool shared;                   /* it does several things at once */
+	uint64_t inside;      /* client node made within a call since it last read; 0 none */
+	uint64_t wrote;       /* server node that it answered since it last read; 0 none */
+	uint64_t claimed;     /* client node that this answer claimed */
+	unsigned serving;     /* server nodes under way that it read */
+	unsigned calling;     /* client nodes under way that it wrote */
+	uint64_t calling_for; /* server node of the last of them */
+	bool shared;          /* it does several things at once */
 	uint64_t segment[SEGMENT_MAX]; /* calls without an owner since it last wrote an answer */
 	unsigned n_segment;
 	bool segment_spoilt; /* more calls than fit */
@@ -364,8 +365,9 @@ static void connecting(struct tracer *t, const struct weft_connect *c)
 /* The request for which this connection was made, if this is its first call. */
 static struct node *connected_for(struct tracer *t, struct conn *c)
 {
-	struct owner *o = c->called ? NULL : table__get(&t->owners, c->open.sock);
-	struct node *request = o && o->ts == c->open.start_ts ? node__by_id(t, o->request) : NULL;
+	const struct weft_open *wire = &conn__wire(c)->open;
+	struct owner *o = c->called ? NULL : table__get(&t->owners, wire->sock);
+	struct node *request = o && o->ts == wire->start_ts ? node__by_id(t, o->request) : NULL;
 
 	c->called = true;
 	forget_owner(t, o);
@@ -378,6 +380,7 @@ static void request_read(struct tracer *t, struct node *n, struct thread *th)
 	n->thread = th->key;
 	n->thread_id = th->id;
 	th->read = READ_REQUEST;
+	th->inside = 0;
 	th->read_ts = n->start;
 	th->current = n->id;
 	th->wrote = 0;
@@ -407,15 +410,29 @@ static void call_written(struct tracer *t, struct node *n, struct exchange *x, s
 	if (th->calling++ && (!owner || th->calling_for != owner->id))
 		th->shared = true;
 	th->calling_for = n->guess;
+	if (n->inside) {
+		n->inside_before = th->inside;
+		th->inside = n->id;
+	}
 	if (owner && owner->pid == n->pid) {
 		bool alone = th->serving == 1 && !th->shared && owner->thread == n->thread;
 
 		node__propose(n, owner, alone ? EVIDENCE_THREAD : EVIDENCE_LAST_READ);
+	} else if (n->inside) {
+		/* found through th->inside */
 	} else if (th->n_segment < SEGMENT_MAX) {
 		th->segment[th->n_segment++] = n->id;
 	} else {
 		th->segment_spoilt = true;
 	}
+}
+
+/* Something happened on this thread, nobody knows when: nothing follows from its order. */
+static void unsettle(struct thread *th)
+{
+	th->read = READ_NOTHING;
+	th->current = th->wrote = 0;
+	th->segment_spoilt = true;
 }
 
 static void begin(struct tracer *t, struct node *n, struct exchange *x, uint32_t req_pos)
@@ -426,7 +443,9 @@ static void begin(struct tracer *t, struct node *n, struct exchange *x, uint32_t
 
 	if (!th)
 		return;
-	if (n->server)
+	if (x->conn->late)
+		unsettle(th);
+	else if (n->server)
 		request_read(t, n, th);
 	else
 		call_written(t, n, x, th);
@@ -450,10 +469,32 @@ static void claim(struct tracer *t, struct node *call, struct node *request, uin
 	node__propose(call, request, EVIDENCE_BACKWARD);
 }
 
+/*
+ * A call that was made and answered within a function of the thread's is no reading: it belongs to
+ * what the thread did before and after. The request that it answers next made all of them. When a
+ * shared thread answers two without reading anything, nobody knows which; any other thread does one
+ * thing after the other.
+ */
+static void claim_inside(struct tracer *t, struct node *request, struct thread *th, uint64_t key)
+{
+	struct node *call;
+
+	for (uint64_t id = th->inside; (call = node__by_id(t, id)); id = call->inside_before) {
+		if (call->claimer == key && call->parent == request)
+			continue;
+		if (th->awake_since > th->read_ts)
+			call->slept = true;
+		claim(t, call, request, key);
+	}
+	if (!th->shared)
+		th->inside = 0;
+}
+
 static void answer_written(struct tracer *t, struct node *request, struct thread *th, uint64_t key)
 {
 	struct node *call = NULL;
 
+	claim_inside(t, request, th, key);
 	if (th->read == READ_ANSWER && th->read_call) {
 		call = node__by_id(t, th->read_call);
 		if (call && th->awake_since > th->read_ts)
@@ -492,6 +533,7 @@ static void answer_read(struct tracer *t, struct node *call, struct thread *th, 
 	if (!call->answerer)
 		call->answerer = key;
 	th->read = READ_ANSWER;
+	th->inside = 0;
 	th->read_ts = ts;
 	th->read_call = several ? 0 : call->id;
 	th->wrote = 0;
@@ -504,7 +546,11 @@ static void moved(struct tracer *t, struct node *n, enum proto_dir dir, uint32_t
 
 	if (!th)
 		return;
-	if (n->server && dir == PROTO_REQ) {
+	if (n->x && n->x->conn->late) {
+		unsettle(th);
+	} else if (n->server && dir == PROTO_REQ) {
+		if (th->current != n->id)
+			th->inside = 0;
 		th->read = READ_REQUEST;
 		th->read_ts = ts;
 		th->current = n->id;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "../proto/tls.h"
 #include "node.h"
 
 #define SCRATCH_MAX (64 * 1024) /* what describe() may write of one exchange */
@@ -47,6 +48,21 @@ static void end_text(const struct weft_open *o, const struct weft_addr *a, char 
 	}
 }
 
+static void tls_of(const struct exchange *x, struct span_ends *e)
+{
+	const struct conn_tls *tls = conn__session_tls(x->conn);
+
+	e->tls = x->conn->session;
+	if (!tls)
+		return;
+	/* A client's word, which a server does not repeat as its own name. */
+	if (!x->server && tls->server_name[0])
+		e->tls_server_name = tls->server_name;
+	e->tls_version = tls__version_name(tls->version);
+	if (tls->next_protocol[0])
+		e->tls_next_protocol = tls->next_protocol;
+}
+
 static void ends_of(const struct exchange *x, struct span_ends *e)
 {
 	const struct weft_open *o = &x->conn->open;
@@ -57,6 +73,7 @@ static void ends_of(const struct exchange *x, struct span_ends *e)
 	end_text(o, server, e->server_addr, sizeof(e->server_addr), &e->server_port);
 	if (!e->is_unix)
 		end_text(o, client, e->client_addr, sizeof(e->client_addr), &e->client_port);
+	tls_of(x, e);
 }
 
 static bool build(struct tracer *t, struct span *s, const struct exchange *x, struct facts *f,
@@ -73,7 +90,10 @@ static bool build(struct tracer *t, struct span *s, const struct exchange *x, st
 	s->kind = x->server ? SPAN_SERVER : SPAN_CLIENT;
 	s->protocol = x->proto->name;
 	switch (f->area) {
-	case FACTS_HTTP: span__from_http(s, f, &ends, &t->cfg.span); break;
+	case FACTS_HTTP:
+		f->http.tls |= ends.tls;
+		span__from_http(s, f, &ends, &t->cfg.span);
+		break;
 	case FACTS_DB: span__from_db(s, f, &ends, &t->cfg.span); break;
 	case FACTS_RPC:
 		f->rpc.elapsed_ns = x->resp_end > x->req_start ? x->resp_end - x->req_start : 0;
@@ -81,6 +101,7 @@ static bool build(struct tracer *t, struct span *s, const struct exchange *x, st
 		break;
 	case FACTS_NONE: return false;
 	}
+	span__set_tls(s, &ends);
 	if (x->flags & EXCHANGE_STOPPED)
 		span__set_str(s, "weft.incomplete", SLICE("weft ended first"));
 	else if (x->flags & EXCHANGE_LOST_BYTES)
@@ -161,10 +182,12 @@ static void on_end(void *ctx, struct exchange *x)
 	struct span *s = n ? span__new() : NULL;
 
 	arena__init(&scratch, SCRATCH_MAX);
-	bool made = s && build(t, s, x, &f, &scratch);
+	bool made = s && !n->withdrawn && build(t, s, x, &f, &scratch);
 
 	if (n) {
 		n->end = x->resp_end > x->req_end ? x->resp_end : x->req_end;
+		if (n->end < n->end_least)
+			n->end = n->end_least;
 		if (n->end < n->start)
 			n->end = n->start;
 		n->ended = true;
@@ -178,7 +201,11 @@ static void on_end(void *ctx, struct exchange *x)
 		n->events = x->events;
 		balance__span(t->cfg.books, x->events);
 	} else {
-		balance__drop(t->cfg.books, n && s ? DROP_CONTROL : DROP_NO_MEMORY, x->events);
+		balance__drop(t->cfg.books,
+			      n && n->withdrawn ? DROP_TOLD_TWICE
+			      : n && s          ? DROP_CONTROL
+						: DROP_NO_MEMORY,
+			      x->events);
 		span__free(s);
 		if (n)
 			node__free(t, n);
@@ -194,6 +221,9 @@ struct exchange_sink tracer__exchange_sink(struct tracer *t)
 		.begin = on_begin,
 		.moved = on_moved,
 		.end = on_end,
+		.number = revise__number,
+		.stretch = revise__stretch,
+		.withdraw = revise__withdraw,
 	};
 }
 
