@@ -9,7 +9,11 @@
  * Owner: the calls module owns the exchanges that it makes until the sink takes them, and stands
  *        between the engine and trace/ for those that pass through it.
  *
- * One file a library: sqlite.c, libpq.c ...; a row in libraries.c.
+ *   calls.c      the whole: books, what the wire tells, what a library tells, one of them
+ *   libraries.c  one row a library; sqlite.c, libpq.c ... what its calls mean
+ *   objects.c    what libraries made: databases, statements, connections
+ *   callers.c    threads and what was seen of them lately; connections by number
+ *   told.c       exchanges made of calls
  */
 #ifndef WEFT_CALL_H
 #define WEFT_CALL_H
@@ -19,24 +23,29 @@
 
 /* --db-source: where spans of database calls come from. */
 enum call_source {
-	CALL_BOTH,    /* merged, never doubled */
-	CALL_WIRE,    /* the wire alone (in-process databases, which have none, are still seen) */
-	CALL_LIBRARY, /* libraries alone where a library is watched */
+	CALL_BOTH, /* merged, never doubled */
+	/* the wire alone; in-process databases, which have none, are still seen */
+	CALL_WIRE,
+	/* libraries alone for connections of which one is watched */
+	CALL_LIBRARY,
 };
 
 struct calls;
 
-/* `sink` is trace/'s. NULL: out of memory. */
-struct calls *calls__new(enum call_source source, const struct exchange_sink *sink,
+/*
+ * `wanted`: bit i is protocol__at(i). `sink` is trace/'s, all members set. NULL: out of memory.
+ */
+struct calls *calls__new(enum call_source source, uint64_t wanted, const struct exchange_sink *sink,
 			 struct balance *books);
 /* The sink to give to the engine: what comes passes through to `sink`, merged. */
 struct exchange_sink calls__sink(struct calls *c);
-/* A WEFT_EV_CALL. */
+/* A WEFT_EV_CALL, which the books have received as pending. */
 void calls__event(struct calls *c, const struct weft_call *ev);
+/* The process ended, or runs another program now. */
 void calls__process_exit(struct calls *c, uint32_t pid, uint64_t ts);
 /* Time passes (CLOCK_BOOTTIME ns). */
 void calls__tick(struct calls *c, uint64_t now);
-/* What is open ends. */
+/* What is open ends, since weft does. */
 void calls__free(struct calls *c, uint64_t ts);
 
 #endif /* WEFT_CALL_H */

@@ -4,6 +4,7 @@
  * policies back, record, end.
  */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,8 @@
 #include "run.h"
 
 #define READ_MAX 8192 /* records a poll */
+#define BUSY_MS 5
+#define STARTING_NS (50ull * 1000 * 1000) /* a program loads its libraries about so long */
 #define TICK_NS (20ull * 1000 * 1000)
 #define SECOND_NS 1000000000ull
 #define DRAIN_MS 2000 /* for what is left in the ring at the end */
@@ -41,11 +44,15 @@ static void on_signal(int sig)
 struct live {
 	const struct options *o;
 	struct kernel *kernel;
+	struct probes *probes;
 	struct source *ring;
 	struct pipeline *pipeline;
 	struct recorder *recorder;
 	bool record_failed;
 	struct live_processes *processes;
+	const struct weft_event *event; /* the pipeline is at it */
+	uint64_t began_program;         /* a traced process, last */
+	uint32_t read_tid, read_len;    /* the last read from a socket */
 	struct weft_policy_entry policies[WEFT_POLICY_BATCH];
 	size_t n_policies;
 	int64_t clock;
@@ -60,10 +67,30 @@ static void flush_policies(struct live *l)
 	l->n_policies = 0;
 }
 
+static void want_cipher(void *ctx, uint32_t pid, bool want)
+{
+	struct live *l = ctx;
+
+	/* That none looks for its carrier now says nothing about the next one. */
+	if (want)
+		probes__want_cipher(l->probes, (pid_t)pid, true);
+}
+
+/* Linked by a socket call inside the library, or by the socket that it names itself? */
+static bool linked_by_op(const struct live *l, const struct conn *c, const struct weft_policy *p)
+{
+	const struct weft_session *s = (const struct weft_session *)l->event;
+
+	return p->linked && c->open.h.flags & WEFT_F_TLS && s && s->h.kind == WEFT_EV_SESSION &&
+	       s->what == WEFT_SESSION_OP;
+}
+
 static void policy(void *ctx, const struct conn *c, const struct weft_policy *policy)
 {
 	struct live *l = ctx;
 
+	if (linked_by_op(l, c, policy))
+		probes__want_cipher(l->probes, (pid_t)c->open.h.pid, false);
 	if (l->n_policies == WEFT_POLICY_BATCH)
 		flush_policies(l);
 	l->policies[l->n_policies++] = (struct weft_policy_entry){ .sock = c->open.sock,
@@ -76,6 +103,25 @@ static void forget(void *ctx, uint64_t sock, uint64_t conn)
 	struct live *l = ctx;
 
 	(void)kernel__forget_conn(l->kernel, sock, conn);
+}
+
+/*
+ * What a session takes in is what the thread has just read from a socket, as much and no more: its
+ * library reads the socket by itself, and the ciphertext inside says nothing that the socket does
+ * not.
+ */
+static void learn_cipher(struct live *l, const struct weft_event *ev)
+{
+	const struct weft_session *s = (const struct weft_session *)ev;
+	const struct weft_data *d = (const struct weft_data *)ev;
+
+	if (ev->kind == WEFT_EV_DATA && d->dir == WEFT_IN) {
+		l->read_tid = ev->tid;
+		l->read_len = d->len;
+	} else if (ev->kind == WEFT_EV_SESSION && s->what == WEFT_SESSION_IN &&
+		   ev->tid == l->read_tid && s->len == l->read_len) {
+		probes__want_cipher(l->probes, (pid_t)ev->pid, false);
+	}
 }
 
 /* Into the recording and the pipeline. */
@@ -93,7 +139,12 @@ static void on_event(void *ctx, const struct weft_event *ev)
 	struct live *l = ctx;
 
 	live_processes__before(l->processes, ev);
+	learn_cipher(l, ev);
+	if (ev->kind == WEFT_EV_EXEC)
+		l->began_program = ev->ts;
+	l->event = ev;
 	pass(l, ev);
+	l->event = NULL;
 	live_processes__after(l->processes, ev);
 }
 
@@ -139,6 +190,7 @@ static bool tick(struct live *l, uint64_t now)
 		refresh_clock(l);
 		record_stats(l);
 		(void)kernel__tick(l->kernel);
+		probes__tick(l->probes, now);
 	}
 	return pipeline__tick(l->pipeline, now);
 }
@@ -147,12 +199,28 @@ static bool tick(struct live *l, uint64_t now)
  * How long to sleep after a poll that returned n records: short while there is traffic, longer when
  * idle.
  */
-static unsigned pause_ms(int n, unsigned *idle)
+static unsigned pause_ms(const struct live *l, int n, unsigned *idle, uint64_t now)
 {
 	if (n >= READ_MAX)
 		return 0;
+	if (now < l->began_program + STARTING_NS)
+		return 1;
 	*idle = n ? 0 : *idle + 1;
-	return *idle < 20 ? 5 : *idle < 120 ? 20 : 50;
+	return *idle < 20 ? BUSY_MS : *idle < 120 ? 20 : 50;
+}
+
+/*
+ * The kernel side wakes nobody for data, so that a poll is a sleep. It does so for a program that
+ * begins to run: its libraries shall be watched before it uses them.
+ */
+static void pause_for(const struct live *l, unsigned ms)
+{
+	struct pollfd ring = { .fd = kernel__ring_fd(l->kernel), .events = POLLIN };
+
+	if (ms > BUSY_MS)
+		(void)poll(&ring, 1, (int)ms);
+	else if (ms)
+		clock__sleep_ms(ms);
 }
 
 /* The kernel closes a process's sockets after it has said that the process ended. */
@@ -174,6 +242,7 @@ static void loop(struct live *l)
 		int n = source__poll(l->ring, on_event, l, READ_MAX);
 		uint64_t now = clock__boottime();
 
+		probes__settle(l->probes);
 		flush_policies(l);
 		if (n < 0) {
 			log_error("%s", l->ring->error);
@@ -187,10 +256,7 @@ static void loop(struct live *l)
 			log_info("the last traced process ended");
 			return;
 		}
-		unsigned ms = pause_ms(n, &idle);
-
-		if (ms)
-			clock__sleep_ms(ms);
+		pause_for(l, pause_ms(l, n, &idle, now));
 	}
 }
 
@@ -273,6 +339,19 @@ static int finish(struct live *l)
 	return status;
 }
 
+static bool open_probes(struct live *l, char *why, size_t why_len)
+{
+	bool possible = kernel__uprobes_way(l->kernel) != KERNEL_UPROBES_OFF;
+
+	if (l->o->libraries && !possible)
+		log_warn(
+			"this kernel allows no uprobes: TLS and calls of client libraries are not seen (weft doctor says why)");
+	l->probes = probes__new(l->kernel, possible ? l->o->libraries : 0);
+	if (!l->probes)
+		snprintf(why, why_len, "out of memory");
+	return l->probes != NULL;
+}
+
 static int start(struct live *l, char *why, size_t why_len)
 {
 	const struct options *o = l->o;
@@ -283,8 +362,11 @@ static int start(struct live *l, char *why, size_t why_len)
 		.initial = initial_policy,
 		.verbose = o->verbose > 1,
 		.stats = o->verbose > 0,
+		.uprobes = o->libraries ? KERNEL_UPROBES_AUTO : KERNEL_UPROBES_OFF,
 	};
-	struct pipeline_hooks hooks = { .ctx = l, .policy = policy, .forget = forget };
+	struct pipeline_hooks hooks = {
+		.ctx = l, .policy = policy, .forget = forget, .want_cipher = want_cipher
+	};
 	int status;
 
 	l->processes = live_processes__new(o, pass, l);
@@ -301,13 +383,15 @@ static int start(struct live *l, char *why, size_t why_len)
 		return status;
 	if (kernel__open(&cfg, &l->kernel, why, why_len) < 0)
 		return EXIT_IMPOSSIBLE;
+	if (!open_probes(l, why, why_len))
+		return EXIT_IMPOSSIBLE;
 	l->ring = source__ring(kernel__ring_fd(l->kernel), why, why_len);
 	if (!l->ring)
 		return EXIT_IMPOSSIBLE;
 	if (o->record_path && !(l->recorder = recorder__open(o->record_path, why, why_len)))
 		return EXIT_IMPOSSIBLE;
 	refresh_clock(l);
-	return live_processes__select(l->processes, l->kernel, why, why_len);
+	return live_processes__select(l->processes, l->kernel, l->probes, why, why_len);
 }
 
 /*
@@ -350,6 +434,7 @@ int live__run(const struct options *o)
 	}
 	live_processes__free(l.processes);
 	source__close(l.ring);
+	probes__free(l.probes);
 	kernel__close(l.kernel);
 	return status;
 }

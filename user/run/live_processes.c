@@ -21,6 +21,7 @@ struct traced {
 struct live_processes {
 	const struct options *o;
 	struct kernel *kernel;
+	struct probes *probes;
 	source_handler pass;
 	void *ctx;
 	struct table by_pid; /* struct traced */
@@ -141,8 +142,23 @@ static void consider(struct live_processes *lp, const struct weft_proc *p)
 	    kernel__select_pid(lp->kernel, (pid_t)p->h.pid) == 0) {
 		log_info("tracing pid %u too: %s", p->h.pid, info.service);
 		add(lp, p->h.pid, p->ppid);
+		probes__mapped(lp->probes, (pid_t)p->h.pid, p->h.ts, true);
 	}
 	process_info__free(&info);
+}
+
+/* What libraries does it have now? */
+static void follow_libraries(struct live_processes *lp, const struct weft_event *ev)
+{
+	const struct weft_proc *p = (const struct weft_proc *)ev;
+
+	switch (ev->kind) {
+	case WEFT_EV_FORK: probes__fork(lp->probes, (pid_t)p->ppid, (pid_t)ev->pid); return;
+	case WEFT_EV_SELECT:
+	case WEFT_EV_EXEC: probes__mapped(lp->probes, (pid_t)ev->pid, ev->ts, true); return;
+	case WEFT_EV_MAP: probes__mapped(lp->probes, (pid_t)ev->pid, ev->ts, false); return;
+	case WEFT_EV_EXIT: probes__exit(lp->probes, (pid_t)ev->pid); return;
+	}
 }
 
 void live_processes__before(struct live_processes *lp, const struct weft_event *ev)
@@ -150,6 +166,7 @@ void live_processes__before(struct live_processes *lp, const struct weft_event *
 	const struct weft_proc *p = (const struct weft_proc *)ev;
 	struct traced *t;
 
+	follow_libraries(lp, ev);
 	switch (ev->kind) {
 	case WEFT_EV_FORK:
 	case WEFT_EV_SELECT:
@@ -160,6 +177,7 @@ void live_processes__before(struct live_processes *lp, const struct weft_event *
 		return;
 	case WEFT_EV_IOURING: warn_uring(lp, p); return;
 	case WEFT_EV_STRANGER: consider(lp, p); return;
+	case WEFT_EV_MAP:
 	case WEFT_EV_EXIT: return;
 	}
 	if (!ev->pid)
@@ -226,19 +244,56 @@ int live_processes__find(struct live_processes *lp, char *why, size_t why_len)
 	return find(lp, why, why_len) < 0 ? EXIT_IMPOSSIBLE : EXIT_DONE;
 }
 
+/* Should it end before it can be asked for more. */
+static void read_comm(struct traced *t)
+{
+	char path[32], comm[WEFT_COMM_LEN + 1] = "";
+
+	snprintf(path, sizeof(path), "/proc/%u/comm", t->pid);
+	FILE *f = fopen(path, "re");
+
+	if (f && fgets(comm, sizeof(comm), f)) {
+		comm[strcspn(comm, "\n")] = '\0';
+		memcpy(t->comm, comm, sizeof(t->comm));
+	}
+	if (f)
+		fclose(f);
+}
+
+/*
+ * Its libraries are attached to first, so that all probes begin at the same moment, the process's
+ * selection: answers that are seen while questions are not yet, or the other way round, would be
+ * paired wrongly. What it mapped in between is found by looking again.
+ */
+static void select_one(struct live_processes *lp, pid_t pid)
+{
+	if (table__get(&lp->by_pid, (uint64_t)pid))
+		return;
+	probes__look(lp->probes, pid);
+	if (kernel__select_pid(lp->kernel, pid) != 0) {
+		probes__exit(lp->probes, pid);
+		return;
+	}
+	struct traced *t = add(lp, (uint32_t)pid, 0);
+
+	if (t)
+		read_comm(t);
+	probes__look(lp->probes, pid);
+}
+
 static void select_found(struct live_processes *lp)
 {
 	for (size_t i = 0; i < lp->n_found; i++)
-		if (!table__get(&lp->by_pid, (uint64_t)lp->found[i]) &&
-		    kernel__select_pid(lp->kernel, lp->found[i]) == 0)
-			add(lp, (uint32_t)lp->found[i], 0);
+		select_one(lp, lp->found[i]);
 }
 
-int live_processes__select(struct live_processes *lp, struct kernel *k, char *why, size_t why_len)
+int live_processes__select(struct live_processes *lp, struct kernel *k, struct probes *probes,
+			   char *why, size_t why_len)
 {
 	char again[256];
 
 	lp->kernel = k;
+	lp->probes = probes;
 	lp->open_ended = live_processes__watches_exec(lp);
 	/* Cgroups first: whoever enters one while the list is being read is caught by an event. */
 	if (select_cgroups(lp, why, why_len) < 0)

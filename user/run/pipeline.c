@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../call/call.h"
 #include "../lib/log.h"
 #include "../proto/engine.h"
 #include "../span/processes.h"
@@ -20,6 +21,7 @@ struct pipeline {
 	struct balance books;
 	struct processes *processes;
 	struct tracer *tracer;
+	struct calls *calls;
 	struct engine *engine;
 	struct conns *conns;
 	struct view *view;
@@ -78,6 +80,30 @@ static int start_exporter(struct pipeline *p, char *why, size_t why_len)
 	return export_queue__start(&cfg, &p->exporter, why, why_len);
 }
 
+static void on_policy(void *ctx, struct conn *c, const struct weft_policy *policy)
+{
+	conns__policy(((struct pipeline *)ctx)->conns, c, policy);
+}
+
+static void on_tls(void *ctx, struct conn *c)
+{
+	conns__carries_tls(((struct pipeline *)ctx)->conns, c);
+}
+
+static bool make_conns(struct pipeline *p)
+{
+	struct conns_hooks hooks = { .ctx = p->hooks.ctx,
+				     .policy = p->hooks.policy,
+				     .forget = p->hooks.forget,
+				     .want_cipher = p->hooks.want_cipher };
+	struct conn_sink cs = engine__conn_sink(p->engine);
+
+	p->conns = conns__new(p->o->max_conns, &cs, &p->books);
+	if (p->conns)
+		conns__set_hooks(p->conns, &hooks);
+	return p->conns;
+}
+
 static bool wire(struct pipeline *p)
 {
 	struct tracer_config tc = {
@@ -86,7 +112,7 @@ static bool wire(struct pipeline *p)
 		.trace_instrumented = p->o->trace_instrumented,
 		.sinks = { { to_sinks, p } },
 	};
-	struct policy_sink policy = { p->hooks.ctx, p->hooks.policy };
+	struct policy_sink policy = { p, on_policy, on_tls };
 
 	p->processes = tc.processes = processes__new();
 	if (!p->processes)
@@ -94,20 +120,21 @@ static bool wire(struct pipeline *p)
 	p->tracer = tracer__new(&tc);
 	if (!p->tracer)
 		return false;
-	struct exchange_sink exchanges = tracer__exchange_sink(p->tracer);
+	struct exchange_sink spans = tracer__exchange_sink(p->tracer);
+
+	p->calls = calls__new(p->o->db_source, p->o->protocols, &spans, &p->books);
+	if (!p->calls)
+		return false;
+	struct exchange_sink exchanges = calls__sink(p->calls);
 
 	p->engine = engine__new(p->o->protocols, &exchanges, &policy, &p->books);
-	if (!p->engine)
-		return false;
-	struct conn_sink cs = engine__conn_sink(p->engine);
-
-	p->conns = conns__new(p->o->max_conns, &cs, &p->books);
-	return p->conns;
+	return p->engine && make_conns(p);
 }
 
 static void release(struct pipeline *p)
 {
 	conns__free(p->conns, p->now);
+	calls__free(p->calls, p->now);
 	engine__free(p->engine);
 	tracer__free(p->tracer);
 	processes__free(p->processes);
@@ -141,7 +168,8 @@ struct pipeline *pipeline__new(const struct options *o, const struct pipeline_ho
 
 static void process_gone(struct pipeline *p, const struct weft_event *ev)
 {
-	conns__process_exit(p->conns, ev->pid, ev->ts, p->hooks.forget, p->hooks.ctx);
+	conns__process_exit(p->conns, ev->pid, ev->ts);
+	calls__process_exit(p->calls, ev->pid, ev->ts);
 	tracer__process_exit(p->tracer, ev->pid);
 	processes__exit(p->processes, ev->pid, ev->ts);
 }
@@ -168,15 +196,21 @@ void pipeline__event(void *pipeline, const struct weft_event *ev)
 	}
 	if (ev->ts > p->now)
 		p->now = ev->ts;
-	balance__receive(&p->books, ev->kind != WEFT_EV_DATA);
+	balance__receive(&p->books, ev->kind != WEFT_EV_DATA && ev->kind != WEFT_EV_CALL);
 	if (ev->kind == WEFT_EV_DATA)
 		tracer__awake(p->tracer, ev, ((const struct weft_data *)ev)->sleeps);
-	if (ev->kind >= WEFT_EV_OPEN && ev->kind <= WEFT_EV_CLOSE)
+	if ((ev->kind >= WEFT_EV_OPEN && ev->kind <= WEFT_EV_CLOSE) || ev->kind == WEFT_EV_SESSION)
 		conns__event(p->conns, ev);
 	else if (ev->kind == WEFT_EV_UNIT)
 		tracer__unit(p->tracer, (const struct weft_unit *)ev);
+	else if (ev->kind == WEFT_EV_CALL)
+		calls__event(p->calls, (const struct weft_call *)ev);
+	else if (ev->kind == WEFT_EV_EXEC)
+		calls__process_exit(p->calls, ev->pid, ev->ts);
 	else if (ev->kind == WEFT_EV_CONNECT)
 		tracer__connect(p->tracer, (const struct weft_connect *)ev);
+	else if (ev->kind == WEFT_EV_EXEC)
+		conns__process_exec(p->conns, ev->pid, ev->ts);
 	else if (ev->kind == WEFT_EV_EXIT)
 		process_gone(p, ev);
 }
@@ -186,6 +220,7 @@ bool pipeline__tick(struct pipeline *p, uint64_t now)
 	if (now > p->now)
 		p->now = now;
 	conns__tick(p->conns, p->now);
+	calls__tick(p->calls, p->now);
 	tracer__tick(p->tracer, p->now);
 	processes__tick(p->processes, p->now);
 	if (p->view && !p->view_error)
@@ -200,6 +235,8 @@ void pipeline__finish(struct pipeline *p, struct outcome *out)
 	engine__stop(p->engine);
 	conns__free(p->conns, p->now);
 	p->conns = NULL;
+	calls__free(p->calls, p->now);
+	p->calls = NULL;
 	tracer__flush(p->tracer);
 	if (p->view) {
 		int err = view__close(p->view);

@@ -18,6 +18,8 @@ struct pipeline_hooks {
 	void (*policy)(void *ctx, const struct conn *c, const struct weft_policy *policy);
 	void (*forget)(void *ctx, uint64_t sock, uint64_t conn);
 	void (*trace)(void *ctx, struct trace *t); /* every trace that goes to the sinks */
+	/* as in struct conns_hooks */
+	void (*want_cipher)(void *ctx, uint32_t pid, bool want);
 };
 
 struct pipeline;
