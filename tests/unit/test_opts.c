@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "../../user/cli/opts.h"
+#include "../../user/probe/table.h"
 #include "../../user/proto/proto.h"
 
 /* What the last parse wrote, and to which descriptor. */
@@ -87,7 +88,8 @@ Test(opts, defaults)
 	cr_assert_eq(o.columns, 80);
 	cr_assert_not(o.color, "stdout is a file here");
 	cr_assert_not(o.raw_queries);
-	for (size_t i = 0; protocol_table[i]; i++)
+	cr_assert_eq(o.db_source, CALL_BOTH);
+	for (size_t i = 0; protocol__at(i); i++)
 		cr_assert(o.protocols >> i & 1);
 	options__free(&o);
 }
@@ -196,8 +198,8 @@ Test(opts, ring_sizes)
 
 static uint64_t bit_of(const char *name)
 {
-	for (size_t i = 0; protocol_table[i]; i++)
-		if (strcmp(protocol_table[i]->name, name) == 0)
+	for (size_t i = 0; protocol__at(i); i++)
+		if (strcmp(protocol__at(i)->name, name) == 0)
 			return 1ull << i;
 	cr_fatal("no protocol %s", name);
 }
@@ -226,6 +228,33 @@ Test(opts, protocol_lists)
 	cr_assert_eq(protocols("--protocol !redis,!http"), all & ~redis & ~http);
 	cr_assert_eq(protocols("--protocol http,redis,!redis"), http);
 	cr_assert_eq(protocols("--protocol !http --protocol http,postgres"), postgres);
+}
+
+static uint64_t libraries(const char *options)
+{
+	char line[256];
+	struct options o;
+
+	snprintf(line, sizeof(line), "-p 1 %s", options);
+	good(line, &o);
+	options__free(&o);
+	return o.libraries;
+}
+
+Test(opts, library_lists)
+{
+	uint64_t openssl = probe_table__find("openssl", 7), sqlite = probe_table__find("sqlite", 6),
+		 all = probe_table__all();
+
+	cr_assert_eq(libraries(""), all);
+	cr_assert_eq(libraries("--libraries all"), all);
+	cr_assert_eq(libraries("--libraries none"), 0);
+	cr_assert_eq(libraries("--libraries None"), 0);
+	cr_assert_eq(libraries("--libraries openssl,SQLite"), openssl | sqlite);
+	cr_assert_eq(libraries("--libraries !openssl"), all & ~openssl);
+	cr_assert_eq(libraries("--libraries all,!openssl"), all & ~openssl);
+	cr_assert_eq(libraries("--libraries none --libraries sqlite"), sqlite);
+	cr_assert_eq(libraries("--libraries openssl,!openssl"), 0);
 }
 
 /* Wrong lines, and words that the error must hold. */
@@ -300,6 +329,10 @@ static const char *const wrong[][2] = {
 	{ "-p 1 --max-connections 1", "--max-connections 1" },
 	{ "-p 1 --max-connections 99999999", "--max-connections" },
 	{ "-p 1 --backend ebpf", "choose auto, fentry, kprobe, syscall or tracepoint" },
+	{ "-p 1 --libraries gopher", "unknown library 'gopher'; known: openssl, " },
+	{ "-p 1 --libraries !none", "unknown library 'none'" },
+	{ "-p 1 --libraries ,openssl", "a name is missing" },
+	{ "list --libraries none", "does not go with" },
 	{ "-p 1 --protocol gopher", "unknown protocol 'gopher'; known: " },
 	{ "-p 1 --protocol http,!gopher", "unknown protocol 'gopher'" },
 	{ "-p 1 --protocol http,", "a name is missing" },
@@ -324,13 +357,35 @@ Test(opts, wrong_usage)
 	}
 }
 
+Test(opts, db_source)
+{
+	static const struct {
+		const char *line;
+		enum call_source source;
+	} cases[] = {
+		{ "-p 1 --db-source both", CALL_BOTH },
+		{ "-p 1 --db-source=wire", CALL_WIRE },
+		{ "replay x --db-source library", CALL_LIBRARY },
+	};
+	struct options o;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		good(cases[i].line, &o);
+		cr_assert_eq(o.db_source, cases[i].source, "%s", cases[i].line);
+		options__free(&o);
+	}
+	cr_assert_eq(parse("-p 1 --db-source file", &o), EXIT_USAGE);
+	cr_assert_not_null(strstr(err, "both, wire or library"));
+	cr_assert_eq(parse("list --db-source wire", &o), EXIT_USAGE);
+}
+
 Test(opts, unknown_protocol_lists_the_known)
 {
 	struct options o;
 
 	cr_assert_eq(parse("-p 1 --protocol x", &o), EXIT_USAGE);
-	for (size_t i = 0; protocol_table[i]; i++)
-		cr_assert_not_null(strstr(err, protocol_table[i]->name));
+	for (size_t i = 0; protocol__at(i); i++)
+		cr_assert_not_null(strstr(err, protocol__at(i)->name));
 }
 
 Test(opts, help_and_version)

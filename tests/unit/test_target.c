@@ -326,8 +326,10 @@ Test(target, commands_hide_titles_arguments)
 
 Test(target, libraries)
 {
+	static const char *const watched[] = { "libssl", "libpq", NULL };
 	struct process_info p = { .language = "python" };
 
+	process_info__watch_libraries(watched);
 	runtime__libs("7f00-7f01 r--p 0 08:01 1 /lib/libssl.so.3\n"
 		      "7f01-7f02 r-xp 0 08:01 1 /lib/libssl.so.3\n"
 		      "7f02-7f03 r-xp 0 08:01 2 /lib/libsslx.so.3\n"

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,49 +14,10 @@
 
 #include "../lib/log.h"
 #include "../proto/proto.h"
-#include "text.h"
+#include "doctor_libraries.h"
+#include "rows.h"
 
 #define FEATURES_MAX 64
-#define LABEL_WIDTH 25
-#define DETAIL_AT (2 + 5 + LABEL_WIDTH + 2)
-
-enum verdict { GOOD, WITHOUT, BAD };
-
-static void row(const struct options *o, enum verdict v, const char *label, const char *instead,
-		const char *fmt, ...) __attribute__((format(printf, 5, 6)));
-
-/* "  [ok] label  detail", and a second line that says what weft does instead. */
-static void row(const struct options *o, enum verdict v, const char *label, const char *instead,
-		const char *fmt, ...)
-{
-	static const char *const marks[] = { [GOOD] = "[ok]", [WITHOUT] = "[--]", [BAD] = "[!!]" };
-	static const char *const colors[] = {
-		[GOOD] = "\033[32m", [WITHOUT] = "\033[33m", [BAD] = "\033[1;31m"
-	};
-	char detail[1024];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(detail, sizeof(detail), fmt, ap);
-	va_end(ap);
-	for (char *c = detail; *c; c++)
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
-	printf("  %s%s%s ", o->color ? colors[v] : "", marks[v], o->color ? "\033[0m" : "");
-	text__cell(label, LABEL_WIDTH);
-	printf("  ");
-	text__wrap(detail, DETAIL_AT, (size_t)o->columns);
-	if (instead) {
-		printf("%*sinstead: ", DETAIL_AT, "");
-		text__wrap(instead, DETAIL_AT + 9, (size_t)o->columns);
-	}
-}
-
-static void heading(const struct options *o, const char *text)
-{
-	printf("%s%s%s\n", o->color ? "\033[1m" : "", text, o->color ? "\033[0m" : "");
-}
-
 static bool is_privilege(const struct kernel_feature *f)
 {
 	return strncmp(f->name, "CAP_", 4) == 0 || strcmp(f->name, "lockdown") == 0;
@@ -70,13 +30,15 @@ static bool show_features(const struct options *o, const struct kernel_feature *
 	bool possible = true;
 
 	for (size_t i = 0; i < n; i++) {
-		enum verdict v = rows[i].present ? GOOD : rows[i].required ? BAD : WITHOUT;
+		enum row_verdict v = rows[i].present    ? ROW_GOOD
+				     : rows[i].required ? ROW_BAD
+							: ROW_WITHOUT;
 
 		if (is_privilege(&rows[i]) != privileges)
 			continue;
-		row(o, v, rows[i].name, rows[i].present ? NULL : rows[i].instead, "%s",
-		    rows[i].detail);
-		possible &= v != BAD;
+		rows__add(o, v, rows[i].name, rows[i].present ? NULL : rows[i].instead, "%s",
+			  rows[i].detail);
+		possible &= v != ROW_BAD;
 	}
 	return possible;
 }
@@ -100,17 +62,18 @@ static bool show_user(const struct options *o)
 	char map[256];
 
 	if (geteuid() == 0)
-		row(o, GOOD, "user", NULL, "root");
+		rows__add(o, ROW_GOOD, "user", NULL, "root");
 	else
-		row(o, WITHOUT, "user", "weft replay works for everybody",
-		    "uid %u: run as root (sudo weft ...), unless the capabilities below are there",
-		    geteuid());
+		rows__add(
+			o, ROW_WITHOUT, "user", "weft replay works for everybody",
+			"uid %u: run as root (sudo weft ...), unless the capabilities below are there",
+			geteuid());
 	first_line("/proc/self/uid_map", map, sizeof(map));
 	if (sscanf(map, "%u %u %u", &inside, &outside, &count) != 3 ||
 	    (outside == 0 && count == 4294967295u))
 		return true;
-	row(o, BAD, "user namespace", NULL,
-	    "root of a user namespace is not root: eBPF needs the initial one");
+	rows__add(o, ROW_BAD, "user namespace", NULL,
+		  "root of a user namespace is not root: eBPF needs the initial one");
 	return false;
 }
 
@@ -150,18 +113,19 @@ static void show_identity(const struct options *o, const struct process_info *p)
 	for (size_t i = 0; i < sizeof(sources) / sizeof(*sources); i++)
 		if (strcmp(p->service_source, sources[i].source) == 0)
 			from = sources[i].words;
-	row(o, GOOD, "service", NULL, "%s (%s)", p->service, from);
+	rows__add(o, ROW_GOOD, "service", NULL, "%s (%s)", p->service, from);
 	if (p->exe)
-		row(o, GOOD, "executable", NULL, "%s, user %s", p->exe,
-		    p->owner ? p->owner : "unknown");
+		rows__add(o, ROW_GOOD, "executable", NULL, "%s, user %s", p->exe,
+			  p->owner ? p->owner : "unknown");
 	if (p->language)
-		row(o, GOOD, "language", NULL, "%s%s%s%s%s", p->language,
-		    p->runtime_name ? ", " : "", p->runtime_name ? p->runtime_name : "",
-		    p->runtime_version ? " " : "", p->runtime_version ? p->runtime_version : "");
+		rows__add(o, ROW_GOOD, "language", NULL, "%s%s%s%s%s", p->language,
+			  p->runtime_name ? ", " : "", p->runtime_name ? p->runtime_name : "",
+			  p->runtime_version ? " " : "",
+			  p->runtime_version ? p->runtime_version : "");
 	if (p->cgroup)
-		row(o, GOOD, "cgroup", NULL, "%s", p->cgroup);
+		rows__add(o, ROW_GOOD, "cgroup", NULL, "%s", p->cgroup);
 	if (p->container_id)
-		row(o, GOOD, "container", NULL, "%s", p->container_id);
+		rows__add(o, ROW_GOOD, "container", NULL, "%s", p->container_id);
 }
 
 static void show_ports(const struct options *o, const struct process_info *p)
@@ -174,17 +138,13 @@ static void show_ports(const struct options *o, const struct process_info *p)
 		snprintf(ports + used, sizeof(ports) - used, "%s%u", i ? ", " : "", p->ports[i]);
 	}
 	if (p->n_ports)
-		row(o, GOOD, "listens on", NULL, "%s", ports);
+		rows__add(o, ROW_GOOD, "listens on", NULL, "%s", ports);
 }
 
-/*
- * Libraries and runtimes that encrypt inside the process: what they say is not readable at the
- * socket.
- */
+/* Libraries that encrypt inside the process, and of which weft watches no function. */
 static bool hides_bytes(const char *lib)
 {
-	static const char *const tls[] = { "libssl", "libgnutls", "libnss3", "libmbedtls",
-					   "libwolfssl" };
+	static const char *const tls[] = { "libnss3", "libmbedtls", "libwolfssl" };
 
 	for (size_t i = 0; i < sizeof(tls) / sizeof(*tls); i++)
 		if (strncmp(lib, tls[i], strlen(tls[i])) == 0)
@@ -192,7 +152,8 @@ static bool hides_bytes(const char *lib)
 	return false;
 }
 
-static void show_tls(const struct options *o, const struct process_info *p)
+/* `seen`: one of its libraries that encrypt is watched. */
+static void show_tls(const struct options *o, const struct process_info *p, bool seen)
 {
 	static const char *const built_in[] = {
 		"go", "java", "nodejs", "rust", "dotnet", "erlang"
@@ -202,21 +163,22 @@ static void show_tls(const struct options *o, const struct process_info *p)
 
 	for (unsigned i = 0; i < p->n_libs; i++) {
 		if (hides_bytes(p->libs[i])) {
-			row(o, WITHOUT, "TLS", instead,
-			    "%s is loaded: connections that it encrypts can't be read yet",
-			    p->libs[i]);
+			rows__add(o, ROW_WITHOUT, "TLS", instead,
+				  "%s is loaded: connections that it encrypts can't be read",
+				  p->libs[i]);
 			return;
 		}
 	}
-	for (size_t i = 0; p->language && i < sizeof(built_in) / sizeof(*built_in); i++)
+	for (size_t i = 0; !seen && p->language && i < sizeof(built_in) / sizeof(*built_in); i++)
 		if (strcmp(p->language, built_in[i]) == 0)
-			row(o, WITHOUT, "TLS", instead,
-			    "%s has TLS of its own: connections that it encrypts can't be read yet",
-			    p->language);
+			rows__add(
+				o, ROW_WITHOUT, "TLS", instead,
+				"%s may have TLS of its own, of which weft found no functions here",
+				p->language);
 }
 
 static void show_visible(const struct options *o, const struct process_info *p,
-			 enum kernel_backend backend)
+			 enum kernel_backend backend, bool tls_seen)
 {
 	bool by_syscall = backend == KERNEL_BACKEND_SYSCALL || backend == KERNEL_BACKEND_TRACEPOINT;
 	char names[512] = "";
@@ -228,26 +190,29 @@ static void show_visible(const struct options *o, const struct process_info *p,
 			 protocol_table[i]->title ? protocol_table[i]->title
 						  : protocol_table[i]->name);
 	}
-	row(o, backend == KERNEL_BACKEND_AUTO ? BAD : GOOD, "plain sockets", NULL, "%s", names);
-	show_tls(o, p);
+	rows__add(o, backend == KERNEL_BACKEND_AUTO ? ROW_BAD : ROW_GOOD, "plain sockets", NULL,
+		  "%s", names);
+	show_tls(o, p, tls_seen);
 	if (p->uses_io_uring)
-		row(o, by_syscall ? WITHOUT : GOOD, "io_uring",
-		    by_syscall ? "what the process reads and writes by ordinary system calls"
-			       : NULL,
-		    "in use%s", by_syscall ? ": the back end of this kernel does not see it" : "");
+		rows__add(o, by_syscall ? ROW_WITHOUT : ROW_GOOD, "io_uring",
+			  by_syscall ? "what the process reads and writes by ordinary system calls"
+				     : NULL,
+			  "in use%s",
+			  by_syscall ? ": the back end of this kernel does not see it" : "");
 	if (p->is_32bit)
-		row(o, by_syscall ? WITHOUT : GOOD, "32-bit program", NULL, "%s",
-		    by_syscall ? "its system calls are counted, not decoded"
-			       : "seen like any other");
+		rows__add(o, by_syscall ? ROW_WITHOUT : ROW_GOOD, "32-bit program", NULL, "%s",
+			  by_syscall ? "its system calls are counted, not decoded"
+				     : "seen like any other");
 	if (p->other_netns)
-		row(o, GOOD, "network namespace", NULL,
-		    "another one than weft's: seen all the same");
+		rows__add(o, ROW_GOOD, "network namespace", NULL,
+			  "another one than weft's: seen all the same");
 	for (unsigned i = 0; i < p->n_libs; i++)
 		if (!hides_bytes(p->libs[i]))
-			row(o, GOOD, "library", NULL, "%s", p->libs[i]);
+			rows__add(o, ROW_GOOD, "library", NULL, "%s", p->libs[i]);
 	if (p->opaque)
-		row(o, WITHOUT, "privileges", "names from what everybody may read",
-		    "its environment, executable, descriptors or libraries can't be read: run as root");
+		rows__add(
+			o, ROW_WITHOUT, "privileges", "names from what everybody may read",
+			"its environment, executable, descriptors or libraries can't be read: run as root");
 }
 
 static int show_process(const struct options *o, enum kernel_backend backend)
@@ -265,11 +230,13 @@ static int show_process(const struct options *o, enum kernel_backend backend)
 		return err;
 	}
 	snprintf(title, sizeof(title), "Process %d (%s)", p.pid, p.comm);
-	heading(o, title);
+	rows__heading(o, title);
 	show_identity(o, &p);
 	show_ports(o, &p);
-	heading(o, "What weft sees of it");
-	show_visible(o, &p, backend);
+	bool tls = doctor__libraries(o, p.pid, backend != KERNEL_BACKEND_AUTO);
+
+	rows__heading(o, "What weft sees of it");
+	show_visible(o, &p, backend, tls);
 	process_info__free(&p);
 	return 0;
 }
@@ -289,18 +256,20 @@ int doctor__run(const struct options *o)
 	enum kernel_backend backend = choose_backend(o, rows, n);
 	bool possible = n > 0;
 
-	heading(o, "Kernel");
+	rows__heading(o, "Kernel");
 	possible &= show_features(o, rows, n, false);
-	heading(o, "Privileges");
+	rows__heading(o, "Privileges");
 	possible &= show_user(o);
 	possible &= show_features(o, rows, n, true);
-	heading(o, "What weft uses here");
+	rows__heading(o, "What weft uses here");
 	if (backend != KERNEL_BACKEND_AUTO)
-		row(o, GOOD, "back end", NULL, "%s", kernel__backend_name(backend));
+		rows__add(o, ROW_GOOD, "back end", NULL, "%s", kernel__backend_name(backend));
 	else
-		row(o, BAD, "back end", "weft replay FILE: a recorded file or a packet capture",
-		    "%s: sockets can't be watched here",
-		    o->backend == KERNEL_BACKEND_AUTO ? "none" : kernel__backend_name(o->backend));
+		rows__add(o, ROW_BAD, "back end",
+			  "weft replay FILE: a recorded file or a packet capture",
+			  "%s: sockets can't be watched here",
+			  o->backend == KERNEL_BACKEND_AUTO ? "none"
+							    : kernel__backend_name(o->backend));
 	possible &= backend != KERNEL_BACKEND_AUTO;
 	free(rows);
 	int err = o->doctor_pid ? show_process(o, backend) : 0;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "../lib/log.h"
+#include "../probe/table.h"
 #include "text.h"
 
 enum column {
@@ -236,6 +237,8 @@ int list__run(const struct options *o)
 	size_t width[COLUMNS], shown = 0;
 	/* For programs that read it nothing is cut. */
 	bool whole = !isatty(STDOUT_FILENO) && !getenv("COLUMNS");
+
+	process_info__watch_libraries(probe_table__sonames());
 	int err = processes__each(take, &l);
 
 	if (err || l.no_memory) {

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "../lib/log.h"
-#include "../proto/proto.h"
+#include "name_list.h"
 
 #define RING_MIN (256ull << 10)
 #define RING_MAX (1ull << 30)
@@ -49,6 +49,7 @@ enum key {
 	KEY_COMM,
 	KEY_PORT,
 	KEY_PROTOCOL,
+	KEY_LIBRARIES,
 	KEY_OTLP,
 	KEY_RECORD,
 	KEY_DURATION,
@@ -56,6 +57,7 @@ enum key {
 	KEY_BACKEND,
 	KEY_RING_SIZE,
 	KEY_MAX_CONNECTIONS,
+	KEY_DB_SOURCE,
 	KEY_RAW_QUERIES,
 	KEY_TRACE_INSTRUMENTED,
 	KEY_USAGE,
@@ -88,8 +90,12 @@ static const struct argp_option known[] = {
 	HEADING(GROUP_WHAT, "What to make of it:"),
 	OPTION(KEY_PROTOCOL, "protocol", "LIST", GROUP_WHAT,
 	       "only these protocols: http,postgres; !redis leaves one out"),
+	OPTION(KEY_LIBRARIES, "libraries", "LIST", GROUP_HOW,
+	       "watch functions of these: all (default), none, openssl,sqlite; !libpq leaves one out"),
 	OPTION(KEY_SERVICE_NAME, "service-name", "NAME", GROUP_WHAT,
 	       "call the service NAME instead of what weft finds out"),
+	OPTION(KEY_DB_SOURCE, "db-source", "NAME", GROUP_WHAT,
+	       "of database calls, tell what is seen by: both (default), wire, library"),
 	OPTION(KEY_RAW_QUERIES, "raw-queries", NULL, GROUP_WHAT,
 	       "leave literals in query texts (they may be secrets)"),
 	OPTION(KEY_TRACE_INSTRUMENTED, "trace-instrumented", NULL, GROUP_WHAT,
@@ -125,6 +131,7 @@ static const struct {
 } goes_with[] = {
 	{ 'p', ON_TRACE | ON_DOCTOR },
 	{ KEY_PROTOCOL, ON_TRACE | ON_REPLAY },
+	{ KEY_DB_SOURCE, ON_TRACE | ON_REPLAY },
 	{ KEY_RAW_QUERIES, ON_TRACE | ON_REPLAY },
 	{ KEY_TRACE_INSTRUMENTED, ON_TRACE | ON_REPLAY },
 	{ 'o', ON_TRACE | ON_REPLAY },
@@ -132,6 +139,7 @@ static const struct {
 	{ KEY_MAX_SPANS, ON_TRACE | ON_REPLAY },
 	{ KEY_MAX_CONNECTIONS, ON_TRACE | ON_REPLAY },
 	{ KEY_BACKEND, ON_TRACE | ON_DOCTOR },
+	{ KEY_LIBRARIES, ON_TRACE | ON_DOCTOR },
 	{ 'v', ON_ALL },
 };
 
@@ -164,8 +172,7 @@ static const char doc[] =
 
 struct parse {
 	struct options *o;
-	uint64_t include, exclude; /* of --protocol */
-	bool protocols_given;
+	struct name_list protocols, libraries;
 	int ends;      /* exit status if it ends here, else -1 */
 	char why[512]; /* set once: the first thing that is wrong */
 	int used[64];  /* keys of the options seen */
@@ -252,60 +259,12 @@ static int add_text(struct parse *p, enum selector_kind kind, const char *option
 	return add_selector(p, kind, text, 0);
 }
 
-static size_t count_protocols(void)
+static int add_names(struct parse *p, struct name_list *l, const struct name_kind *kind,
+		     const char *text)
 {
-	size_t n = 0;
+	char why[sizeof(p->why)] = "";
 
-	while (n < 64 && protocol_table[n])
-		n++;
-	return n;
-}
-
-static int unknown_protocol(struct parse *p, const char *s, size_t n)
-{
-	char names[256] = "";
-
-	for (size_t i = 0; i < count_protocols(); i++) {
-		size_t used = strlen(names);
-
-		snprintf(names + used, sizeof(names) - used, "%s%s", i ? ", " : "",
-			 protocol_table[i]->name);
-	}
-	return wrong(p, "--protocol: unknown protocol '%.*s'; known: %s", (int)n, s, names);
-}
-
-static int add_protocols(struct parse *p, const char *text)
-{
-	for (const char *s = text;;) {
-		size_t n = strcspn(s, ",");
-		const char *word = s;
-		size_t len = n;
-
-		while (len && isspace((unsigned char)*word))
-			word++, len--;
-		while (len && isspace((unsigned char)word[len - 1]))
-			len--;
-		bool out = len && *word == '!';
-
-		word += out;
-		len -= out;
-		if (!len)
-			return wrong(
-				p,
-				"--protocol '%s': a name is missing; write --protocol http,postgres or '!redis'",
-				text);
-		const struct protocol *found = protocol__find(slice__from(word, len));
-		size_t at = 0;
-
-		while (found && at < 64 && protocol_table[at] != found)
-			at++;
-		if (!found || at == 64)
-			return unknown_protocol(p, word, len);
-		*(out ? &p->exclude : &p->include) |= 1ull << at;
-		if (!s[n])
-			return 0;
-		s += n + 1;
-	}
+	return name_list__add(l, kind, text, why, sizeof(why)) ? wrong(p, "%s", why) : 0;
 }
 
 static int set_output(struct parse *p, const char *text)
@@ -324,6 +283,23 @@ static int set_output(struct parse *p, const char *text)
 		}
 	}
 	return wrong(p, "--output %s: unknown; choose tree, json, otlp-json or none", text);
+}
+
+static int set_db_source(struct parse *p, const char *text)
+{
+	static const char *const names[] = {
+		[CALL_BOTH] = "both",
+		[CALL_WIRE] = "wire",
+		[CALL_LIBRARY] = "library",
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		if (strcmp(text, names[i]) == 0) {
+			p->o->db_source = (enum call_source)i;
+			return 0;
+		}
+	}
+	return wrong(p, "--db-source %s: unknown; choose both, wire or library", text);
 }
 
 static int set_endpoint(struct parse *p, const char *text)
@@ -465,7 +441,9 @@ static int read_option(struct parse *p, int key, char *arg)
 	case KEY_EXE: return add_text(p, SELECT_EXE, "--exe", arg);
 	case KEY_COMM: return add_text(p, SELECT_COMM, "--comm", arg);
 	case KEY_SERVICE_NAME: return set_name(p, "--service-name", arg, &p->o->service_name);
-	case KEY_PROTOCOL: p->protocols_given = true; return add_protocols(p, arg);
+	case KEY_PROTOCOL: return add_names(p, &p->protocols, &name_list__protocols, arg);
+	case KEY_LIBRARIES: return add_names(p, &p->libraries, &name_list__libraries, arg);
+	case KEY_DB_SOURCE: return set_db_source(p, arg);
 	case KEY_RAW_QUERIES: p->o->raw_queries = true; return 0;
 	case KEY_TRACE_INSTRUMENTED: p->o->trace_instrumented = true; return 0;
 	case 'o': return set_output(p, arg);
@@ -628,14 +606,14 @@ static void check_command(struct parse *p)
 		wrong(p, "-p %s: doctor judges one process at a time", p->doctor_text);
 }
 
-static void settle_protocols(struct parse *p)
+static void settle_names(struct parse *p)
 {
-	size_t n = count_protocols();
-	uint64_t all = n >= 64 ? UINT64_MAX : (1ull << n) - 1;
+	char why[sizeof(p->why)] = "";
 
-	p->o->protocols = (p->include ? p->include : all) & ~p->exclude;
-	if (p->protocols_given && !p->o->protocols)
-		wrong(p, "--protocol: every protocol is left out, nothing could be seen");
+	p->o->protocols = name_list__wanted(&p->protocols, &name_list__protocols, why, sizeof(why));
+	p->o->libraries = name_list__wanted(&p->libraries, &name_list__libraries, why, sizeof(why));
+	if (why[0])
+		wrong(p, "%s", why);
 }
 
 static void look_at_terminal(struct options *o)
@@ -667,7 +645,7 @@ int options__parse(int argc, char **argv, struct options *o)
 	if (p.ends < 0 && err && !p.why[0])
 		wrong(&p, "the options can't be understood: %s", strerror(err));
 	if (p.ends < 0 && !err) {
-		settle_protocols(&p);
+		settle_names(&p);
 		check_command(&p);
 	}
 	if (p.ends < 0 && p.why[0]) {

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../call/call.h"
 #include "../kernel/kernel.h"
 #include "../lib/version.h"
 #include "../target/target.h"
@@ -29,8 +30,10 @@ struct options {
 	enum command command;
 	struct selector *selectors; /* in the order given */
 	size_t n_selectors;
-	const char *service_name; /* --service-name */
-	uint64_t protocols;       /* bit i: protocol_table[i] is wanted */
+	const char *service_name;   /* --service-name */
+	uint64_t protocols;         /* bit i: protocol__at(i) is wanted */
+	enum call_source db_source; /* --db-source */
+	uint64_t libraries;         /* bit i: functions of probe_table[i] are watched */
 	enum output output;
 	const char *otlp_endpoint;   /* --otlp; NULL: OTEL_EXPORTER_OTLP_ENDPOINT etc. decide */
 	const char *record_path;     /* --record */
@@ -43,10 +46,10 @@ struct options {
 	bool raw_queries;            /* --raw-queries: literals in query texts stay */
 	/* --trace-instrumented: spans also of processes that export their own */
 	bool trace_instrumented;
-	int verbose;                 /* -v, repeatable */
-	bool color;                  /* stdout is a terminal, NO_COLOR unset, TERM is not dumb */
-	int columns;                 /* width of the terminal; 80 if it is none */
-	int doctor_pid;              /* weft doctor -p PID; 0 none */
+	int verbose;    /* -v, repeatable */
+	bool color;     /* stdout is a terminal, NO_COLOR unset, TERM is not dumb */
+	int columns;    /* width of the terminal; 80 if it is none */
+	int doctor_pid; /* weft doctor -p PID; 0 none */
 };
 
 /*

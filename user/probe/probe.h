@@ -5,13 +5,14 @@
  * In:  PIDs of traced processes, when they are selected, forked, run another program or map a file.
  * Out: attached uprobes in kernel/, one attachment for a file however many processes map it; what
  *      was attached and what was not, for doctor and the log.
- * Owner: struct probes owns its files and attachments; a file is let go when no traced process maps
- *        it any more.
+ * Owner: struct probes owns its files and attachments; a file is let go some seconds after the
+ *        last traced process that mapped it, so that the next short-lived one finds it attached.
  *
  *   table.c     the libraries, a row each; openssl.c ... what is probed in them
  *   elf_file.c  functions of a file, wherever it names them
  *   place.c     at which instruction a probe costs least
  *   maps.c      which files a process has mapped
+ *   lib_file.c  one such file: what of the table is in it, its sites, attached
  *   probes.c    the whole: files by identity, processes by file
  */
 #ifndef WEFT_PROBE_H
@@ -27,29 +28,50 @@ struct probes;
 
 /* `wanted`: bit i is probe_table[i]. NULL: out of memory. */
 struct probes *probes__new(struct kernel *k, uint64_t wanted);
+/* Detaches all. To be called before kernel__close(). NULL is allowed. */
 void probes__free(struct probes *p);
 
 /*
- * Look at what the process has mapped and attach to what is new. To be called when it is selected
- * or forked, and when it ran another program or mapped a file. Failures are logged once a file.
+ * Look at what the process has mapped and attach to what is new. To be called when it is selected.
+ * Failures are logged once a file.
  */
 void probes__look(struct probes *p, pid_t pid);
-void probes__exit(struct probes *p, pid_t pid);
 /*
- * TLS sessions of this process look for their carriers and make no socket calls of their own:
- * attach what shows their ciphertext (probe_func.on_demand), until told that none does any more.
+ * The process mapped a file (`exec`: runs another program) at `ts`, CLOCK_BOOTTIME ns. It is looked
+ * at by the next probes__settle(), once however often it mapped.
+ */
+void probes__mapped(struct probes *p, pid_t pid, uint64_t ts, bool exec);
+/* A child has what its parent has; nothing is read. */
+void probes__fork(struct probes *p, pid_t parent, pid_t child);
+void probes__exit(struct probes *p, pid_t pid);
+/* To be called after each batch of events. */
+void probes__settle(struct probes *p);
+/* About once a second, `now` in CLOCK_BOOTTIME ns: lets go what nobody maps any more. */
+void probes__tick(struct probes *p, uint64_t now);
+/*
+ * What shows ciphertext inside the process (probe_func.on_demand) is attached until it is known
+ * whether it needs that: true, sessions of it make no socket calls of their own; false, they do.
+ * True stays, as its next session begins with what is needed most. If nothing is said, it is false
+ * after some minutes.
  */
 void probes__want_cipher(struct probes *p, pid_t pid, bool want);
 
+/* Files that are attached to, and the probes in them. */
+struct probes_count {
+	size_t files, functions;
+};
+struct probes_count probes__count(const struct probes *p);
+
 /* For doctor: one line a function of a file that a process has mapped. */
 struct probe_report {
-	const char *library; /* row's name */
-	const char *path;    /* as the process sees it */
-	const char *version; /* if the file says, else "" */
-	const char *symbol;  /* NULL: about the file as a whole */
+	const char *library;  /* the row's title */
+	const char *path;     /* as the process sees it */
+	const char *build_id; /* hex; if the file says, else "" */
+	const char *symbol;   /* NULL: about the file as a whole */
 	bool attached;
+	bool on_demand;    /* not attached all the time */
 	uint64_t offset;   /* of the entry probe in the file */
-	const char *place; /* "entry push (emulated); exit jle (emulated)" */
+	const char *place; /* "entry push (emulated), exit +37 jle (emulated)" */
 	const char *why;   /* not attached: the reason; "" */
 };
 

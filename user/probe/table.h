@@ -17,14 +17,20 @@ struct probe_func {
 	struct probe_desc desc;
 	bool optional; /* its absence needs no word: older or newer versions lack it */
 	/*
-	 * Attached only while sessions of this file's processes look for their carriers
+	 * Not attached where sessions of this file's processes are known to need none of it
 	 * (BIO_read, BIO_write): see probes__want_cipher()
 	 */
 	bool on_demand;
+	/* Not attached in files that have this function too, which it only passes its call on to. */
+	const char *unless;
 };
 
 struct probe_library {
-	const char *name;  /* as shown and as in --libraries: "openssl" */
+	/*
+	 * As shown and as in --libraries: "openssl". Rows of one name are one library in several
+	 * files; they follow one another.
+	 */
+	const char *name;
 	const char *title; /* for people: "OpenSSL, BoringSSL, LibreSSL" */
 	enum probe_area { PROBE_AREA_TLS, PROBE_AREA_DB } area;
 	/*
@@ -33,14 +39,29 @@ struct probe_library {
 	 */
 	const char *const *sonames;
 	/*
-	 * Found in the program itself (or any mapped file) by this symbol: statically linked. NULL:
-	 * never looked for.
+	 * Found in the program itself by this symbol: statically linked. NULL: never looked for.
 	 */
 	const char *marker;
+	/*
+	 * Other files that are searched for the marker: those whose names contain one of these
+	 * ("_sqlite3.cpython-311.so"). NULL-terminated; NULL: none.
+	 */
+	const char *const *inside;
 	bool go;                        /* programs built by Go alone */
 	const struct probe_func *funcs; /* ends with symbol NULL */
 };
 
-extern const struct probe_library *const probe_table[]; /* ends with NULL */
+extern const struct probe_library *const probe_table[]; /* ends with NULL; at most 64 */
+
+/*
+ * The rows of a library by name (any case), as bits of the table's indexes; 0: there is none.
+ */
+uint64_t probe_table__find(const char *name, size_t len);
+/* All rows, as bits. */
+uint64_t probe_table__all(void);
+/* The i-th library's name, NULL behind the last; each name once. */
+const char *probe_table__name(size_t i);
+/* File names of each library's first row, without what follows ".so", NULL-terminated; static. */
+const char *const *probe_table__sonames(void);
 
 #endif /* WEFT_PROBE_TABLE_H */

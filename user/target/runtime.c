@@ -135,29 +135,39 @@ void runtime__detect(int dir, struct process_info *p)
 }
 
 /*
- * Beginnings of the names of libraries that talk to servers or hide what they say; and of embedded
- * runtimes.
+ * Beginnings of the names of libraries that talk to servers or hide what they say, beside those
+ * whose functions weft watches (`watched`); and of embedded runtimes.
  */
 static const char *const known[] = {
-	"libssl",       "libgnutls",      "libnss3",      "libmbedtls",   "libwolfssl",
-	"libpq",        "libmysqlclient", "libmariadb",   "libsqlite3",   "libhiredis",
-	"libmemcached", "libmongoc-1",    "libcassandra", "librdkafka",   "librabbitmq",
-	"libcurl",      "libcurl-gnutls", "libnghttp2",   "libnghttp3",   "libgrpc",
-	"libodbc",      "libclntsh",      "libpython2",   "libpython3",   "libruby",
-	"libjvm",       "libnode",        "libcoreclr",   "libphp",       "libperl",
-	"liburing",     "libnats",        "libsybdb",     "libtarantool",
+	"libnss3",      "libmbedtls",   "libwolfssl",  "libmemcached", "libmongoc-1",
+	"libcassandra", "librdkafka",   "librabbitmq", "libcurl",      "libcurl-gnutls",
+	"libnghttp2",   "libnghttp3",   "libgrpc",     "libodbc",      "libclntsh",
+	"libpython2",   "libpython3",   "libruby",     "libjvm",       "libnode",
+	"libcoreclr",   "libphp",       "libperl",     "liburing",     "libnats",
+	"libsybdb",     "libtarantool", NULL,
 };
+static const char *const *watched;
 
-static bool is_known(const char *base, size_t len)
+void process_info__watch_libraries(const char *const *names)
 {
-	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
-		size_t n = strlen(known[i]);
+	watched = names;
+}
+
+static bool in(const char *const *names, const char *base, size_t len)
+{
+	for (; names && *names; names++) {
+		size_t n = strlen(*names);
 
 		/* libssl.so.3; libssl-3e8d1a.so.1.1 out of a Python wheel; libpython3.11.so.1.0 */
-		if (len > n && memcmp(base, known[i], n) == 0 && strchr(".-", base[n]))
+		if (len > n && memcmp(base, *names, n) == 0 && strchr(".-", base[n]))
 			return memmem(base, len, ".so", 3) != NULL;
 	}
 	return false;
+}
+
+static bool is_known(const char *base, size_t len)
+{
+	return in(known, base, len) || in(watched, base, len);
 }
 
 /* Some runtimes are known by the library only. */

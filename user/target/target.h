@@ -77,6 +77,11 @@ struct process_info {
  */
 int process_info__read(pid_t pid, const char *flag_name, bool detail, struct process_info *out);
 void process_info__free(struct process_info *p);
+/*
+ * Names (without what follows ".so", NULL-terminated; kept, not copied) of libraries that belong
+ * into process_info.libs because their functions can be watched.
+ */
+void process_info__watch_libraries(const char *const *names);
 
 /*
  * The resource attributes of a process, as "key\0value\0" pairs ready for struct record_process
