@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A gRPC server and a client that make every kind of call, without generated code.
 
-grpc_peer.py server       prints its port; serves until stdin ends, then prints the calls as it saw them, as JSON
-grpc_peer.py client PORT  waits for a line on stdin, makes its calls one after the other, prints them as JSON
+grpc_peer.py server [CERTIFICATE KEY]
+    prints its port; serves until stdin ends, then prints the calls as it saw them, as JSON
+grpc_peer.py client PORT [CERTIFICATE [warm]]
+    waits for a line on stdin, makes its calls one after the other, prints them as JSON; with a certificate over TLS; warm: one
+    call that it does not tell of comes before, then it says "ready"
 
 A call is [method, status, first ns, last ns] (Unix time). The server's last is taken before it says that the call is over.
 """
@@ -62,7 +65,12 @@ def wait(request, context):
     log("Wait", "?", first)
 
 
-def serve():
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def serve(certificate=None, key=None):
     handlers = {
         "Unary": grpc.unary_unary_rpc_method_handler(unary),
         "ServerStream": grpc.unary_stream_rpc_method_handler(server_stream),
@@ -73,15 +81,22 @@ def serve():
     }
     server = grpc.server(futures.ThreadPoolExecutor(8))
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, handlers)])
-    print(server.add_insecure_port("127.0.0.1:0"), flush=True)
+    if certificate:
+        credentials = grpc.ssl_server_credentials([(read(key), read(certificate))])
+        print(server.add_secure_port("127.0.0.1:0", credentials), flush=True)
+    else:
+        print(server.add_insecure_port("127.0.0.1:0"), flush=True)
     server.start()
     sys.stdin.read()
     server.stop(1).wait()
     print(json.dumps(served), flush=True)
 
 
-def call(port):
-    channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+def call(port, certificate=None, warm=False):
+    if certificate:
+        channel = grpc.secure_channel(f"127.0.0.1:{port}", grpc.ssl_channel_credentials(read(certificate)))
+    else:
+        channel = grpc.insecure_channel(f"127.0.0.1:{port}")
     path = f"/{SERVICE}/"
     some = [b"message %d" % i for i in range(10)]
     made = []
@@ -100,6 +115,9 @@ def call(port):
         answers.cancel()
         next(answers)
 
+    if warm:
+        channel.unary_unary(path + "Unary")(b"x")
+        print("ready", flush=True)
     sys.stdin.readline()
     for _ in range(3):
         make("Unary", lambda: channel.unary_unary(path + "Unary")(b"x" * 10))
@@ -117,6 +135,6 @@ def call(port):
 
 
 if sys.argv[1] == "server":
-    serve()
+    serve(*sys.argv[2:])
 else:
-    call(int(sys.argv[2]))
+    call(*sys.argv[2:])

@@ -1,0 +1,3 @@
+module weft.test/http
+
+go 1.19
