@@ -63,6 +63,7 @@ static const struct talk {
 	TALK("P\0\0\0\x13s\0INSERT INTO t\0\0\0B\0\0\0\x0d\0s\0\0\0\0\0\0\0E\0\0\0\x09\0\0\0\0\0S\0\0\0\4",
 	     "1\0\0\0\4" "2\0\0\0\4E\0\0\0\x15SERROR\0C42P01\0Mno\0\0Z\0\0\0\5I"),
 	TALK("\x16\3\1\2\0\1 some TLS", "\x16\3\3 more"),
+	TALK("\x17\3\3\0\x16\x91\x02\xd3\x44 twenty are enough", "\x17\3\3\0\x17\xa1\x02\xd3\x44 and no more than it"),
 #undef TALK
 	/* clang-format on */
 };
@@ -75,6 +76,8 @@ struct end {
 	uint32_t pid;
 	uint32_t pos[2];        /* by enum weft_dir */
 	struct weft_data *late; /* an event that comes later than it should */
+	uint64_t session;       /* a TLS session that may go over it; 0: none */
+	uint32_t said[2];       /* on the session */
 };
 
 struct pair {
@@ -383,6 +386,87 @@ static void op_process(uint8_t how)
 	send_event(&p.h, sizeof(p), kinds[how & 7]);
 }
 
+/* ---- TLS sessions ---- */
+
+static void session_open(struct end *e, uint8_t how)
+{
+	struct weft_open o = { .role = (uint8_t)(how % 3) };
+
+	e->session = ++run.last_conn;
+	e->said[0] = e->said[1] = 0;
+	o.sock = e->session << 8;
+	o.h.conn = e->session;
+	o.h.pid = e->pid;
+	o.h.tid = e->pid;
+	o.h.flags = (uint8_t)(WEFT_F_TLS | WEFT_F_POS | (how & 4 ? WEFT_F_PREOPEN : 0));
+	send_event(&o.h, sizeof(o), WEFT_EV_OPEN);
+}
+
+static void session_says(struct end *e, uint8_t how)
+{
+	static const char *const texts[2] = { "GET /s HTTP/1.1\r\nHost: shop\r\n\r\n",
+					      "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" };
+	const char *text = texts[how >> 1 & 1];
+	size_t n = strlen(text);
+	struct weft_data *d = calloc(1, sizeof(*d) + n + 8);
+
+	REQUIRE(d);
+	d->dir = how & 1;
+	d->off = e->said[d->dir];
+	d->len = (uint32_t)n;
+	d->head = (uint16_t)n;
+	memcpy(d->bytes, text, n);
+	e->said[d->dir] += d->len;
+	d->h.conn = e->session;
+	d->h.pid = e->pid;
+	d->h.tid = e->pid + (how >> 4 & 3);
+	send_event(&d->h, sizeof(*d) + n, WEFT_EV_DATA);
+	free(d);
+}
+
+/* What the library did: a call, which may hold what happened before; ciphertext, or anything. */
+static void session_tells(struct pair *p, struct end *e, uint8_t how)
+{
+	uint8_t more = byte();
+	struct weft_session s = { .what = (uint8_t)(WEFT_SESSION_OP + how % 3) };
+
+	s.h.conn = more & 128 ? e->conn : e->session;
+	s.h.pid = e->pid + (more >> 6 & 1);
+	s.h.tid = e->pid + (how >> 4 & 3);
+	s.begin = run.now - (uint64_t)(more & 7) * 50000;
+	s.sock = more & 8 ? (uint64_t)(p - run.pairs) * 2 + 1 : 0;
+	s.n = more & 31;
+	s.len = s.n;
+	script(p, more >> 5 & 1, s.bytes, s.n);
+	send_event(&s.h, sizeof(s), WEFT_EV_SESSION);
+}
+
+static void op_session(struct pair *p, uint8_t how)
+{
+	struct end *e = &p->ends[how & 1];
+	struct weft_data d = { 0 };
+
+	if (!e->open)
+		return;
+	how >>= 1;
+	switch (byte() & 7) {
+	case 0:
+	case 1: session_open(e, how); break;
+	case 2:
+	case 3:
+		if (e->session)
+			session_says(e, how);
+		break;
+	case 4:
+		d.h.conn = e->session;
+		d.h.pid = e->pid;
+		if (e->session)
+			send_event(&d.h, sizeof(d), how & 1 ? WEFT_EV_CLOSE : WEFT_EV_SHUT);
+		break;
+	default: session_tells(p, e, how);
+	}
+}
+
 static void op_record(uint8_t how)
 {
 	struct record_clock c = { .realtime_minus_boottime = (int64_t)how << 40 };
@@ -424,10 +508,17 @@ static void operation(void)
 	case 10: op_end(p, byte()); break;
 	case 11: op_process(byte()); break;
 	case 12: op_record(byte()); break;
-	case 13:
-		p->talk = byte() % TALKS;
+	case 13: {
+		uint8_t how = byte();
+
+		if (how & 128) {
+			op_session(p, how & 127);
+			break;
+		}
+		p->talk = how % TALKS;
 		p->said[0] = p->said[1] = 0;
 		break;
+	}
 	case 14: run.now += (uint64_t)byte() * 1000000; break;
 	case 15: { /* long enough for everything to be given up, now and then */
 		uint8_t how = byte();

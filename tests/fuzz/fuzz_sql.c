@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../../user/span/conventions.h"
+#include "../../user/span/sql.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -39,7 +40,21 @@ static void check_secret(const uint8_t *data, size_t size, struct arena *a)
 	    (contains(sql__redact(slice__from(sql, n), a, 4096), SECRET) ||
 	     contains(sql__summary(slice__from(sql, n), a), SECRET)))
 		abort();
+	/* The same where such a string may stand between double quotes. */
+	sql[before + 1] = sql[before + sizeof(SECRET) + 1] = '"';
+	if (!memmem(data, size, SECRET, strlen(SECRET)) &&
+	    contains(sql__redact_quotes(slice__from(sql, n), FACTS_QUOTES_VALUE, a, 4096), SECRET))
+		abort();
 	free(sql);
+}
+
+/* A prefix, and not an empty one where there is something. */
+static void check_first(struct slice sql)
+{
+	struct slice first = sql__first(sql);
+
+	if (first.n > sql.n || (first.n && first.p != sql.p) || (sql.n && !first.n))
+		abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -55,6 +70,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (once.n > 4096 || summary.n > 255)
 		abort();
 	if (sql__redact(slice__from(copy, size), &a, 10).n > 10)
+		abort();
+	check_first(slice__from(copy, size));
+	if (sql__redact_quotes(slice__from(copy, size), FACTS_QUOTES_EITHER, &a, 100).n > 100)
 		abort();
 	check_secret(copy, size, &a);
 	arena__reset(&a);
