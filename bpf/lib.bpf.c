@@ -111,7 +111,8 @@ static __always_inline void lib__anchor(struct hit *h, struct frame *f)
 {
 	__u64 down = h->depth + PT_REGS_SP(h->regs) - f->buf;
 
-	if (h->d->abi == PROBE_ABI_GO && down <= h->depth) {
+	/* right behind the stack is not in it */
+	if (h->d->abi == PROBE_ABI_GO && down && down <= h->depth) {
 		f->buf = down;
 		f->on_stack = 1;
 	}

@@ -14,7 +14,7 @@ import stack
 import tls_stack
 import tls_truth
 import truth
-from cases import case, expect, expect_ended_well, say
+from cases import Skip, case, expect, expect_ended_well, say
 from cases_tls import compiled, need_python, weft_on
 
 
@@ -242,6 +242,76 @@ def libpq_library(ctx):
     """--db-source library: the same statements, from the library where there is one."""
     need_python("psycopg2")
     libpq(ctx, "library")
+
+
+# ---- other client libraries ----
+
+
+@case()
+def hiredis(ctx):
+    """hiredis and the wire, both watched: every command at both ends, once, without its arguments; --db-source library: by name."""
+    program = compiled(ctx, "hiredis_calls", "-lhiredis")
+    wanted = collections.Counter(["SET", "GET", "INCRBY", "LPUSH"])
+    with stack.Stack(services=("redis",)) as servers:
+        for source in ("both", "library"):
+            with tls_stack.Peer(program, servers.ports["redis"]) as client:
+                client.wait_ready()
+                with weft_on(ctx, servers.pids["redis"], client.pid, more=["--db-source", source]) as weft:
+                    weft.wait_attached()
+                    (port,) = json.loads(client.end().splitlines()[-1])
+                    status = weft.stop()
+            spans = ctx.spans()
+            for side in (truth.CLIENT, truth.SERVER):
+                mine = [s for s in spans if s.kind == side]
+                found = collections.Counter(s.get("db.operation.name").replace("PIPELINE ", "") for s in mine)
+                # Three commands that are sent at once are three, or one batch; to the library they are none of its waiting calls.
+                echoes = sum(s.get("db.operation.batch.size") or 1 for s in mine if "ECHO" in s.get("db.operation.name"))
+                found.pop("ECHO", None)
+                expect_same(found, wanted, f"{source}, {tls_truth.SIDES[side]}")
+                expect(echoes == (0 if source == "library" and side == truth.CLIENT else 3), f"{echoes} of 3 commands sent at once")
+                for s in mine:
+                    expect("4242" not in str(s.attrs) and "secret" not in str(s.attrs), f"a value: {s.attrs}")
+                    expect(bool(s.get("error.type")) == (s.get("db.operation.name") == "INCRBY"), f"error: {s.attrs}")
+                    expect(tls_truth.ports_of(s)[0] in (port, *([None] if source == "library" else [])), f"port: {s.attrs}")
+            expect_ended_well(weft, status, spans)
+
+
+@case()
+def mysql(ctx):
+    """MySQL's client library (MariaDB's): every statement once, without its values; what failed is marked."""
+    program, folder = compiled(ctx, "mysql_calls", "-lmariadb"), ctx.path("mysql")
+    try:
+        server, install = stack.which("mariadbd"), stack.which("mariadb-install-db")
+    except stack.StackError as e:
+        raise Skip(str(e)) from None
+    user = ["--user=root"] if os.getuid() == 0 else []
+    subprocess.run([install, "--no-defaults", f"--datadir={folder}", "--auth-root-authentication-method=normal", *user],
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    socket, log = f"{folder}/socket", f"{folder}/queries.log"
+    with subprocess.Popen([server, "--no-defaults", f"--datadir={folder}", f"--socket={socket}", "--skip-networking", "--general-log",
+                           f"--general-log-file={log}", *user], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            stack.wait_until("mariadbd", lambda: stack.connects(0, socket), 60, lambda: process.poll() is None)
+            with tls_stack.Peer(program, socket) as client:
+                client.wait_ready()
+                with weft_on(ctx, client.pid) as weft:
+                    weft.wait_attached()
+                    client.end()
+                    status = weft.wait()
+        finally:
+            process.terminate()
+    with open(log, encoding="utf-8") as f:
+        ran = collections.Counter(re.findall(r" (?:Query|Execute)\t.*\b(id_\d)\b", f.read()))
+    spans = ctx.spans()
+    expect(ran == {"id_1": 1, "id_2": 1, "id_3": 1, "id_4": 2}, f"the server ran {ran}")
+    found = collections.Counter(m.group() for s in spans if (m := re.search(r"\bid_\d\b", text_of(s))))
+    expect_same(found, ran, "client")
+    expect(len(spans) == found.total(), f"{[s.attrs for s in spans]}")
+    for s in spans:
+        expect(s.get("db.system.name") == "mysql" and s.kind == truth.CLIENT, f"{s.kind} {s.attrs}")
+        expect(not re.search(r"secret|4141|4242|no more", str(s.attrs)), f"a value: {s.attrs}")
+        expect(bool(s.get("error.type")) == ("id_3" in text_of(s)), f"error: {s.attrs}")
+    expect_ended_well(weft, status, spans)
 
 
 # ---- how much is attached ----

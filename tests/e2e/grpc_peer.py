@@ -4,7 +4,7 @@
 grpc_peer.py server [CERTIFICATE KEY]
     prints its port; serves until stdin ends, then prints the calls as it saw them, as JSON
 grpc_peer.py client PORT [CERTIFICATE [warm]]
-    waits for a line on stdin, makes its calls one after the other, prints them as JSON; with a certificate over TLS; warm: one
+    waits for a line on stdin, makes its calls one after the other, prints them as JSON; with a certificate ("": none) over TLS; warm: one
     call that it does not tell of comes before, then it says "ready"
 
 A call is [method, status, first ns, last ns] (Unix time). The server's last is taken before it says that the call is over.

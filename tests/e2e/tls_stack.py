@@ -21,7 +21,7 @@ def has(*argv):
 
 
 class TlsStack(stack.Stack):
-    """services: nginx_tls, python_tls, uvicorn_tls, node_tls, postgres, redis. .ports and .pids by the same names."""
+    """services: nginx_tls, apache_tls, python_tls, uvicorn_tls, node_tls, postgres, redis. .ports and .pids by the same names."""
 
     def __init__(self, *services, tls_version=None, proxy_to=None):
         super().__init__(services)
@@ -53,7 +53,9 @@ class TlsStack(stack.Stack):
         if not os.path.exists(path):
             return []
         with open(path, encoding="utf-8") as f:
-            return [tuple(json.loads(line)) for line in f]
+            # (Apache can only write the whole request line as it came.)
+            return [(method, path.split(" ")[1] if " " in path else path, status, port)
+                    for method, path, status, port in map(json.loads, f)]
 
     def start_python_tls(self):
         port = self.ports["python_tls"] = stack.free_port()
@@ -71,6 +73,52 @@ class TlsStack(stack.Stack):
         port = self.ports["node_tls"] = stack.free_port()
         self.spawn("node_tls", [stack.which("node"), os.path.join(HERE, "tls_peer.js"), "server", str(port), *self.certificate(),
                                 self.path("node_tls.served")], port)
+
+    def start_apache_tls(self):
+        port, folder, modules = stack.free_port(), self.folder, "/usr/lib/apache2/modules"
+        self.ports["apache_tls"] = port
+        certificate, key = self.certificate()
+        os.mkdir(self.path("docs"))
+        for name in ("empty", "300", "40000"):
+            with open(self.path("docs", name), "w", encoding="ascii") as f:
+                f.write("hello" if name == "empty" else "x" * int(name))
+        load = "".join(f"LoadModule {m}_module {modules}/mod_{m}.so\n" for m in (
+            "mpm_event", "authz_core", "ssl", "http2", "rewrite"))
+        with open(self.path("apache.conf"), "w", encoding="utf-8") as f:
+            f.write(f"""
+{load}
+ServerName {HOST}
+ServerRoot {folder}
+PidFile {folder}/apache.pid
+ErrorLog {folder}/apache-error.log
+{'User www-data' if os.getuid() == 0 else ''}
+Listen 127.0.0.1:{port}
+Protocols h2 http/1.1
+DocumentRoot {folder}/docs
+KeepAlive On
+KeepAliveTimeout 60
+MaxKeepAliveRequests 0
+ServerLimit 2
+StartServers 2
+ThreadsPerChild 64
+MaxRequestWorkers 128
+MinSpareThreads 1
+MaxSpareThreads 128
+AsyncRequestWorkerFactor 8
+SSLEngine on
+SSLCertificateFile {certificate}
+SSLCertificateKeyFile {key}
+LogFormat "[\\"%m\\", \\"%r\\", %>s, %{{remote}}p]" truth
+CustomLog {folder}/apache_tls.served truth
+RewriteEngine on
+RewriteRule ^/w/404/ - [R=404,L]
+RewriteCond %{{REQUEST_METHOD}} =POST
+RewriteRule ^/w/200/ - [R=200,L]
+RewriteCond %{{QUERY_STRING}} ^size=(\\d+)$
+RewriteRule ^/w/200/ /%1 [L]
+RewriteRule ^/w/200/ /empty [L]
+""")
+        self.spawn("apache_tls", [stack.which("apache2"), "-DFOREGROUND", "-f", self.path("apache.conf")], port)
 
     def start_nginx_tls(self):
         port, folder = stack.free_port(), self.folder
@@ -176,6 +224,11 @@ class Peer:
     def finish(self, text="", seconds=60):
         """What it did: the last line that it prints."""
         return [tuple(x) for x in json.loads(self.end(text, seconds).splitlines()[-1])]
+
+
+def holder(*libraries):
+    """A process that has these libraries mapped, and waits."""
+    return Peer(PYTHON, "-c", "import ctypes, sys; [ctypes.CDLL(l) for l in sys.argv[1:]]; print('ready', flush=True); input()", *libraries)
 
 
 def python_client(kind, port, connections, requests, first=1000, late=False):

@@ -299,7 +299,10 @@ Test(session_protocols, hostile_records)
 	feed__leave(f, SESSION, PID, TID, UINT64_MAX, 0);
 	feed__leave(f, SESSION, PID, TID, 0, 0);
 	cr_expect(!linked(f, SESSION));
-	/* Sessions that ride on each other, and on themselves. */
+	/* Sessions that ride on each other, and on themselves; nothing of them is held any more. */
+	for (unsigned i = 0; i < 3; i++)
+		feed__write(f, SESSION + i, PID, TID, "?");
+	feed__wait(f, 3000);
 	for (unsigned i = 0; i < 3; i++) {
 		begin = feed__enter(f);
 		feed__wire(f, SESSION + i, TID, WEFT_OUT, b);

@@ -8,6 +8,7 @@
 #include "parts.h"
 
 #define COMMAND_MAX 32
+#define REPLY_ERROR 6 /* hiredis's REDIS_REPLY_ERROR */
 
 static bool describe(const void *state, struct message *const *reqs, struct message *const *resps,
 		     size_t n, unsigned flags, struct arena *scratch, struct facts *out)
@@ -46,9 +47,9 @@ static struct slice command_of(struct slice format)
 void hiredis__event(struct calls *c, const struct library *lib, const struct weft_call *ev)
 {
 	struct object *o = object__get(c, ev->h.pid, OBJECT_REDIS_CONTEXT, ev->object);
-	/* No reply: the connection failed. What an error reply is, is not looked at. */
+	/* No reply: the connection failed. What an error reply says is not looked at. */
 	struct told t = { .operation = command_of(call__text(ev)),
-			  .error = ev->ret == 0,
+			  .error = ev->ret == 0 || ev->value == REPLY_ERROR,
 			  .rows = -1 };
 
 	if (!o && ev->object)

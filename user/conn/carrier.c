@@ -147,7 +147,7 @@ void carrier__taken(struct conns *cs, struct conn *c)
 	/* By the call alone: proto/ did not see it, and will not now. */
 	if (!known)
 		c->tls->settled = true;
-	if (c->rides && c->tls->settled)
+	if (c->rides)
 		conns__send_policy(cs, c);
 }
 

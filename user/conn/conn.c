@@ -178,6 +178,23 @@ static void on_data(struct conns *cs, struct conn *c, const struct weft_data *d)
 		sessions__saw(cs, c, d);
 }
 
+static void closed(struct conns *cs, uint64_t id)
+{
+	cs->closed[cs->n_closed++ % CLOSED_KEPT] = id;
+}
+
+/*
+ * One goroutine may be about to write what another closes: the DATA is made after the CLOSE. Else
+ * the connection was never added, or dropped, for want of room.
+ */
+static enum drop_reason why_unknown(const struct conns *cs, uint64_t id)
+{
+	for (size_t i = 0; i < CLOSED_KEPT; i++)
+		if (cs->closed[i] == id)
+			return DROP_MID_STREAM;
+	return DROP_NO_MEMORY;
+}
+
 void conns__event(struct conns *cs, const struct weft_event *ev)
 {
 	if (ev->kind == WEFT_EV_OPEN) {
@@ -190,12 +207,15 @@ void conns__event(struct conns *cs, const struct weft_event *ev)
 
 	if (!c) {
 		if (ev->kind == WEFT_EV_DATA)
-			balance__drop(cs->books, DROP_NO_MEMORY, 1);
+			balance__drop(cs->books, why_unknown(cs, ev->conn), 1);
 		return;
 	}
 	used(cs, c);
 	if (ev->kind == WEFT_EV_CLOSE) {
 		session__ended(cs, c, ev->ts);
+		closed(cs, c->id);
+		if (c->rides)
+			closed(cs, c->rides->id);
 		conns__drop(cs, c, ev->ts);
 	} else if (ev->kind == WEFT_EV_SESSION) {
 		session__event(cs, c, (const struct weft_session *)ev);
@@ -238,24 +258,27 @@ void conns__process_exit(struct conns *cs, uint32_t pid, uint64_t ts)
 	}
 }
 
-void conns__process_exec(struct conns *cs, uint32_t pid, uint64_t ts)
+static struct conn *first_session(const struct conns *cs, uint32_t pid)
 {
 	struct users *u = table__get(&cs->by_pid, pid);
-	struct list sessions;
 
 	if (!u)
-		return;
-	list__init(&sessions);
+		return NULL;
 	LIST_EACH (it, tmp, &u->conns) {
-		if (!LIST_OF(it, struct conn, by_pid)->session)
-			continue;
-		list__remove(it);
-		list__append(&sessions, it);
-	}
-	/* One may take another with it. */
-	while (!list__empty(&sessions)) {
-		struct conn *c = LIST_OF(sessions.next, struct conn, by_pid);
+		struct conn *c = LIST_OF(it, struct conn, by_pid);
 
+		if (c->session)
+			return c;
+	}
+	return NULL;
+}
+
+void conns__process_exec(struct conns *cs, uint32_t pid, uint64_t ts)
+{
+	struct conn *c;
+
+	/* One may take another with it. */
+	while ((c = first_session(cs, pid))) {
 		forget(cs, c);
 		conns__drop(cs, c, ts);
 	}

@@ -65,6 +65,8 @@ struct sessions {
 	struct session_counts counts;
 };
 
+#define CLOSED_KEPT 32
+
 struct conns {
 	struct conn_sink sink;
 	struct conns_hooks hooks;
@@ -74,6 +76,8 @@ struct conns {
 	struct table by_pid;  /* struct users: Unix sockets and sessions only */
 	struct list by_use;
 	struct list holding;
+	uint64_t closed[CLOSED_KEPT]; /* numbers of those whose CLOSE came last */
+	size_t n_closed;
 	size_t max;
 	struct sessions tls;
 };

@@ -5,6 +5,8 @@
  */
 #include "table.h"
 
+#define REPLY_TYPE 0 /* struct redisReply { int type; ... in every version */
+
 static const struct probe_func funcs[] = {
 	{
 		.symbol = "redisvCommand",
@@ -13,7 +15,7 @@ static const struct probe_func funcs[] = {
 			  .flags = PROBE_NOT_NESTED,
 			  .object = 1,
 			  .text = 2,
-			  .peek = -1 },
+			  .peek = REPLY_TYPE },
 	},
 	/* arrays of the words and of their lengths */
 	{
@@ -24,7 +26,7 @@ static const struct probe_func funcs[] = {
 			  .object = 1,
 			  .text = 3,
 			  .text_len = 4,
-			  .peek = -1 },
+			  .peek = REPLY_TYPE },
 	},
 	{ 0 },
 };
