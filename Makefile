@@ -6,6 +6,7 @@
 # make unit | replay | asan | fuzz | e2e | kernels    one suite
 # make demo       sets up what is missing, starts a small shop, traces it
 # make bench      what weft costs, as a table
+# make accuracy   how often the parent is right, under load, as a table
 #
 # A build lives below $(BUILD): build/ is the ordinary one, build/asan and build/fuzz are the same sources with other
 # flags. bpf/build.mk and exporter/build.mk say how generated files are made.
@@ -57,7 +58,7 @@ TEST_LIB := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/lib/*.c))
 UNIT := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/*.c tests/proto/*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
-.PHONY: all setup test test-build check unit replay asan fuzz fuzz-run e2e kernels demo bench install format \
+.PHONY: all setup test test-build check unit replay asan fuzz fuzz-run e2e kernels demo bench accuracy install format \
 	format-check lint vmlinux clean lib unit-programs kernel-programs asan-programs fuzz-programs fuzz-programs-here
 
 all: $(LIB) $(PROGRAM)
@@ -142,6 +143,9 @@ demo:
 
 bench: all kernel-programs
 	@tools/bench
+
+accuracy: all
+	@tools/accuracy
 
 # Where C files of ours are; what is generated is left alone.
 OURS = $(wildcard bpf/*.[ch] user/*.c user/*/*.[ch] exporter/*.[ch] tests/*/*.[ch])
