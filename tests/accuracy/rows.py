@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The rows of tools/accuracy: targets, what is asked of them, and the floors. A target is a context manager of (port, PID)."""
+"""The rows of tools/accuracy: targets, what is asked of them, and the floors. A target is a context manager of (port,
+PID)."""
 import contextlib
 import dataclasses
 import glob
@@ -61,9 +62,10 @@ def threads(world):
 def gthread(world):
     python = debian_python()
     run([python, "-c", "import gunicorn, psycopg2, redis"])
-    return world.target(lambda port: [python, "-m", "gunicorn", "--chdir", APPS, "--workers", "1", "--worker-class", "gthread", "--threads",
-                                      "16", "--keep-alive", "75", "--worker-tmp-dir", "/dev/shm", "--log-level", "warning", "--bind",
-                                      f"127.0.0.1:{port}", "wsgi:app"])
+    options = ["--workers", "1", "--worker-class", "gthread", "--threads", "16", "--keep-alive", "75", "--worker-tmp-dir",
+               "/dev/shm", "--log-level", "warning"]
+    return world.target(lambda port: [python, "-m", "gunicorn", "--chdir", APPS, *options, "--bind", f"127.0.0.1:{port}",
+                                      "wsgi:app"])
 
 
 @row("puma-hop", "the same, calls by threads of their own", HANDED_OVER, None, 0, main_only=True)
@@ -192,7 +194,8 @@ def go_stripped(world):
 
 
 def asyncio_target(world, python, framework, loop, letters, env=None):
-    return world.target(lambda port: [python, os.path.join(APPS, "asyncio_app.py"), str(port), framework, loop, letters], env)
+    app = os.path.join(APPS, "asyncio_app.py")
+    return world.target(lambda port: [python, app, str(port), framework, loop, letters], env)
 
 
 @row("asyncio", "uvicorn, httpx, redis, all Debian's", (*TASKS, "hop"), 99, 0, short=True)

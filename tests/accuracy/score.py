@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Holds parents that weft gave against what really happened.
 
-The truth: request N was asked for as /ROUTE/idN; each call that the target makes for it carries idN-TAG in its path, its SQL or
-its key; how many calls that are follows from the route and N (tags_of). Calls of nobody's carry bg-TAG. Redis arguments are never in a
-span, so a Redis call is found in what the server itself said (MONITOR), by connection and time.
+The truth: request N was asked for as /ROUTE/idN; each call that the target makes for it carries idN-TAG in its path, its
+SQL or its key; how many calls that are follows from the route and N (tags_of). Calls of nobody's carry bg-TAG. Redis
+arguments are never in a span, so a Redis call is found in what the server itself said (MONITOR), by connection and time.
 """
 import bisect
 import collections
@@ -54,9 +54,9 @@ def walk(spans, commands, early, late):
 
 
 def align(spans, commands):
-    """Index of the command that each span is of, or None: both in order of one connection. spans: (start, end), commands: times,
-    ns. Certain is what a search from the front and one from the back agree on, whatever is allowed for a command that ran before
-    the client's write had returned; and what lies between such, if it is as many."""
+    """Index of the command that each span is of, or None: both in order of one connection. spans: (start, end), commands:
+    times, ns. Certain is what a search from the front and one from the back agree on, whatever is allowed for a command
+    that ran before the client's write had returned; and what lies between such, if it is as many."""
     named = [set() for _ in spans]
     for early in REDIS_EARLY_NS:
         ahead = walk(spans, commands, early, REDIS_LATE_NS)
@@ -73,7 +73,8 @@ def align(spans, commands):
 
 
 def tag_redis(spans, said):
-    """Texts of Redis calls by span id. said: {client port: [(time, text), ...]}, in order. Also the number of spans left unknown."""
+    """Texts of Redis calls by span id. said: {client port: [(time, text), ...]}, in order. Also the number of spans left
+    unknown."""
     by_port, texts, unknown = collections.defaultdict(list), {}, 0
     for s in spans:
         if s["kind"] == "CLIENT" and s["protocol"] == "redis":
@@ -97,7 +98,7 @@ def text_of(span, redis):
 
 
 class Result:
-    """Counts of calls. `late`: calls that outlive their request; `nobodys`: of no request. Wrong ones are among `wrong`, too."""
+    """Counts of calls. `late`: calls that outlive their request; `nobodys`: of no request. `wrong` has those of all."""
 
     def __init__(self):
         self.calls = collections.Counter()    # correct, wrong, none, unseen
@@ -124,7 +125,8 @@ class Result:
 
     def as_dict(self):
         return {"calls": dict(self.calls), "late": dict(self.late), "nobodys": dict(self.nobodys),
-                "layers": {k: dict(v) for k, v in self.layers.items()}, "routes": {k: dict(v) for k, v in self.routes.items()},
+                "layers": {k: dict(v) for k, v in self.layers.items()},
+                "routes": {k: dict(v) for k, v in self.routes.items()},
                 "on_callless": self.on_callless, "doubles": self.doubles, "unknown": self.unknown, "requests": self.requests,
                 "exact": self.exact, "correct_percent": self.percent("correct"), "wrong_percent": self.percent("wrong"),
                 "none_percent": self.percent("none"), "examples": self.examples}
@@ -132,15 +134,15 @@ class Result:
     def example(self, span, text, own, parent, redis):
         if len(self.examples) < EXAMPLES:
             def about(s):
-                return s and f"{text_of(s, redis)} [{s['start_ns']} +{s['duration_ms']:.3f} ms]"
-            self.examples.append(f"{span['protocol']} {text[:60]} [{span['start_ns']} +{span['duration_ms']:.3f} ms], of {about(own)}, is "
-                                 f"under {about(parent) or 'a span that did not come out'}, by "
-                                 f"{span['attributes'].get('weft.parent.source')}")
+                return s and f"{text_of(s, redis)[:80]} [{s['start_ns']} +{s['duration_ms']:.3f} ms]"
+            under = about(parent) or "a span that did not come out"
+            source = span["attributes"].get("weft.parent.source")
+            self.examples.append(f"{span['protocol']} {about(span)}, of {about(own) or text}, is under {under}, by {source}")
 
 
 def score(spans, requests, said, since):
-    """The spans of one target. requests: by name; since: ns; requests that began before it need not have anything, but a wrong parent
-    is one at any time."""
+    """The spans of one target. requests: by name; since: ns; requests that began before it need not have anything, but a
+    wrong parent is one at any time."""
     result = Result()
     redis, result.unknown = tag_redis(spans, said)
     by_id = {s["span_id"]: s for s in spans}
@@ -213,8 +215,8 @@ def judge_request(result, request, own, made, wrong_under):
 
 
 def score_ends(spans, requests, said, since):
-    """Both ends of connections are traced: each server's span must be the child of the client's that asked for the same on the
-    same connection. The paths are unique on a connection."""
+    """Both ends of connections are traced: each server's span must be the child of the client's that asked for the same on
+    the same connection. The paths are unique on a connection."""
     del requests, said
     result = Result()
     ours = {"CLIENT": {}, "SERVER": {}}

@@ -13,8 +13,9 @@ def span(kind, text, parent=None, protocol="http", at=0, port=1):
     attributes = {key: text, "network.local.port": port}
     if parent:
         attributes["weft.parent.source"] = "thread"
-    return {"kind": kind, "protocol": protocol, "span_id": f"{next(numbers)}", "parent_id": parent and parent["span_id"], "trace_id": "t",
-            "pid": 1 if kind == "SERVER" else 2, "start_ns": at, "duration_ms": 1.0, "attributes": attributes}
+    return {"kind": kind, "protocol": protocol, "span_id": f"{next(numbers)}", "trace_id": "t",
+            "parent_id": parent and parent["span_id"], "pid": 1 if kind == "SERVER" else 2,
+            "start_ns": at, "duration_ms": 1.0, "attributes": attributes}
 
 
 def request(name, route, begin=100, status=200):
@@ -27,7 +28,8 @@ def judged(spans, *requests, said=None, since=0):
 
 def test_right():
     own = span("SERVER", "/think/id1")
-    r = judged([own, span("CLIENT", "http://b/b/id1-1", own), span("CLIENT", "select 'id1-2'", own, "postgresql")], request("id1", "think"))
+    calls = span("CLIENT", "http://b/b/id1-1", own), span("CLIENT", "select 'id1-2'", own, "postgresql")
+    r = judged([own, *calls], request("id1", "think"))
     assert dict(r.calls) == {"correct": 2, "unseen": 0} and r.exact == r.requests == 1 and not r.wrong and not r.examples
 
 
@@ -82,7 +84,7 @@ def test_doubles():
 
 def test_redis_by_connection_and_time():
     own, other = span("SERVER", "/one/id1"), span("SERVER", "/one/id2")
-    calls = [span("CLIENT", "get ?", own, "redis", at=10 * MS, port=5), span("CLIENT", "get ?", own, "redis", at=20 * MS, port=5)]
+    calls = [span("CLIENT", "get ?", own, "redis", at=at, port=5) for at in (10 * MS, 20 * MS)]
     said = {5: [(10 * MS + 9, "get id1-1"), (20 * MS + 9, "get id2-1")], 6: [(20 * MS, "get id1-1")]}
     r = judged([own, other, *calls], request("id1", "one"), request("id2", "one"), said=said)
     assert r.calls["correct"] == 1 and r.calls["wrong"] == 1 and not r.unknown

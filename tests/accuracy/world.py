@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the targets of tools/accuracy live among: PostgreSQL, Redis and its MONITOR, HTTP backends, the load; and what the targets
-cost. Everything ends with the `with` block; only processes that were started here are signalled."""
+"""What the targets of tools/accuracy live among: PostgreSQL, Redis and its MONITOR, HTTP backends, the load; and what the
+targets cost. Everything ends with the `with` block; only processes that were started here are signalled."""
 import collections
 import contextlib
 import os
@@ -32,8 +32,8 @@ def need(name):
 def run(argv, seconds=300, **more):
     """A command that prepares something. What it can't do is a reason to skip a row."""
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-                              timeout=seconds, check=False, **more)
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              errors="replace", timeout=seconds, check=False, **more)
     except (OSError, subprocess.TimeoutExpired) as e:
         raise Skip(str(e)) from None
     if done.returncode:
@@ -128,7 +128,8 @@ class World:
         with self.made_once(name, *packages) as folder:
             if folder:
                 # Debian's has no pip of its own; another one's judges what a version needs by its own version.
-                own = subprocess.run([python, "-m", "pip", "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+                own = subprocess.run([python, "-m", "pip", "--version"], stdout=subprocess.DEVNULL,
+                                     stderr=subprocess.DEVNULL, check=False)
                 pip = [python, "-m", "pip"] if own.returncode == 0 else [need("pip3")]
                 other = [] if own.returncode == 0 else ["--implementation", "cp", "--python-version", version]
                 run([*pip, "install", "--quiet", "--target", folder, "--only-binary=:all:", *other, *packages])
@@ -265,7 +266,8 @@ def cpu_us(leader):
     """CPU time that a process and its descendants have used, threads that ended included, µs."""
     total = 0
     for pid in family(leader):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as f:
-            fields = f.read().rpartition(")")[2].split()
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as f:
+                fields = f.read().rpartition(")")[2].split()
             total += sum(map(int, fields[11:15])) * TICK_US
     return total

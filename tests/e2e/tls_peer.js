@@ -21,8 +21,22 @@ function server(port, certificate, key, log) {
 }
 
 const go = () => new Promise(resolve => readline.createInterface({ input: process.stdin }).once("line", resolve));
-const now = () => Number(process.hrtime.bigint() + epoch);
-const epoch = BigInt(Date.now()) * 1000000n - process.hrtime.bigint();
+// Unix time of the fine clock's zero: read when a millisecond begins, and only if nothing came between the two readings.
+function epochOf() {
+	for (;;) {
+		const then = Date.now();
+		let before, date;
+		do {
+			before = process.hrtime.bigint();
+			date = Date.now();
+		} while (date === then);
+		const after = process.hrtime.bigint();
+		if (after - before < 100000n)
+			return BigInt(date) * 1000000n - after;
+	}
+}
+
+const epoch = epochOf(), now = () => Number(process.hrtime.bigint() + epoch);
 
 async function client(port, connections, requests, first) {
 	const made = [];

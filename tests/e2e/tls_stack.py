@@ -98,13 +98,14 @@ DocumentRoot {folder}/docs
 KeepAlive On
 KeepAliveTimeout 60
 MaxKeepAliveRequests 0
-ServerLimit 2
-StartServers 2
-ThreadsPerChild 64
-MaxRequestWorkers 128
+# A thread for each connection, so that none is ever ended to make room.
+ServerLimit 1
+StartServers 1
+ThreadLimit 200
+ThreadsPerChild 200
+MaxRequestWorkers 200
 MinSpareThreads 1
-MaxSpareThreads 128
-AsyncRequestWorkerFactor 8
+MaxSpareThreads 200
 SSLEngine on
 SSLCertificateFile {certificate}
 SSLCertificateKeyFile {key}

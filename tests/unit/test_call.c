@@ -881,14 +881,19 @@ Test(hiredis, merged_and_alone)
 	     .text = "SET k value");
 	CALL(f, 11, .fn = WEFT_FN_HIREDIS_COMMAND, .object = CONN, .ret = 1, .text = "GET secret");
 	CALL(f, 11, .fn = WEFT_FN_HIREDIS_COMMAND, .object = CONN, .ret = 0, .text = "%s secret");
+	/* an error reply */
+	CALL(f, 11, .fn = WEFT_FN_HIREDIS_COMMAND, .object = CONN, .ret = 1, .value = 6,
+	     .text = "INCRBY k 5");
 	feed__finish(f);
-	cr_assert_eq(f->n_spans, 3);
+	cr_assert_eq(f->n_spans, 4);
 	cr_assert_eq(f->spans[0]->start_ns, began);
 	cr_assert_eq(number(f->spans[0], "network.peer.port"), 6379);
 	cr_assert_str_eq(str(f->spans[1], "db.operation.name"), "GET");
 	cr_assert(!memmem(f->spans[1]->name.p, f->spans[1]->name.n, "secret", 6));
 	cr_assert_str_eq(str(f->spans[2], "db.operation.name"), "");
 	cr_assert_eq(f->spans[2]->status, SPAN_ERROR);
+	cr_assert_eq(f->spans[1]->status, SPAN_UNSET);
+	cr_assert_eq(f->spans[3]->status, SPAN_ERROR);
 	feed__free(f);
 }
 

@@ -175,10 +175,22 @@ static void on_end(void *ctx, struct exchange *x)
 		is_over(c, number, ts > c->now ? ts : c->now);
 }
 
+static void on_strange_answer(void *ctx, uint32_t pid, uint32_t tid)
+{
+	struct calls *c = ctx;
+
+	if (c->sink.strange_answer)
+		c->sink.strange_answer(c->sink.ctx, pid, tid);
+}
+
 struct exchange_sink calls__sink(struct calls *c)
 {
 	return (struct exchange_sink){
-		.ctx = c, .begin = on_begin, .moved = on_moved, .end = on_end
+		.ctx = c,
+		.begin = on_begin,
+		.moved = on_moved,
+		.strange_answer = on_strange_answer,
+		.end = on_end,
 	};
 }
 

@@ -72,6 +72,11 @@ struct exchange_sink {
 	void (*begin)(void *ctx, struct exchange *x, uint32_t req_pos);
 	/* A call of this thread moved bytes of the exchange's request or response (after begin). */
 	void (*moved)(void *ctx, struct exchange *x, enum proto_dir dir, uint32_t tid, uint64_t ts);
+	/*
+	 * This thread wrote an answer to a request that was not seen: it was asked before weft came,
+	 * or lost. May be NULL.
+	 */
+	void (*strange_answer)(void *ctx, uint32_t pid, uint32_t tid);
 	/* Complete, or given up (flags say). Takes the exchange. */
 	void (*end)(void *ctx, struct exchange *x);
 	/*

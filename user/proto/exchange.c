@@ -308,6 +308,8 @@ static void stray(struct flow *f, struct half *h)
 		flow__doubt(f, f->turn + 1);
 	if (!h->nobody)
 		f->ahead--;
+	if (f->req_dir == WEFT_IN && !unasked && f->engine->sink.strange_answer)
+		f->engine->sink.strange_answer(f->engine->sink.ctx, h->last.pid, h->last.tid);
 	exchange__ignore(f, h, f->seen_request ? DROP_LOST_BYTES : DROP_MID_STREAM);
 }
 
