@@ -23,6 +23,15 @@ static __always_inline __u64 conn__number(void)
 	return (__u64)(bpf_get_smp_processor_id() + 1) << 48 | (__sync_fetch_and_add(n, 1) + 1);
 }
 
+/* A call in this direction: does it begin a turn? */
+static __always_inline void conn__turn(struct conn_state *st, __u32 dir)
+{
+	if (st->turn_dir == dir)
+		return;
+	st->turn_dir = dir;
+	st->turn_bytes = 0;
+}
+
 /* EOF, SHUT and CLOSE: no bytes, only where. */
 static __always_inline int conn__mark(struct conn_state *st, __u8 kind, __u8 dir, __u32 pid,
 				      __u32 tid)
@@ -193,6 +202,8 @@ __global int conn__open(struct conn_state *st, struct call *c, __u32 ret)
 		conn__fill_unix(st, sk, o);
 	else
 		conn__fill_inet(st, sk, o, c->dir, ret);
+	if (o->role)
+		st->bits |= o->role == WEFT_ROLE_SERVER ? CONN_SERVER : CONN_CLIENT;
 	/* what has no sequence numbers is counted from here, so from zero */
 	o->h.flags |= WEFT_F_POS;
 	emit__submit(o, WEFT_EV_OPEN);

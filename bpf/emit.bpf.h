@@ -57,6 +57,15 @@ static __always_inline void emit__submit(void *record, __u32 kind)
 	emit__made(kind);
 }
 
+/* A record that was put together elsewhere. */
+static __always_inline void emit__output(void *record, __u64 bytes, __u32 kind)
+{
+	if (bpf_ringbuf_output(&ring, record, bytes, BPF_RB_NO_WAKEUP))
+		emit__drop(WEFT_DROP_RING_FULL);
+	else
+		emit__made(kind);
+}
+
 static __always_inline void emit__discard(void *record)
 {
 	bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);

@@ -34,8 +34,9 @@
 #include <linux/types.h>
 #endif
 
-#define WEFT_ABI 2
-#define WEFT_ABI_OLDEST 1 /* recordings that can still be read: 2 only added kinds of records */
+#define WEFT_ABI 3
+/* recordings that can still be read: 2 added kinds of records, 3 records with parts */
+#define WEFT_ABI_OLDEST 1
 
 #define WEFT_COMM_LEN 16
 #define WEFT_PATH_LEN 104 /* sockaddr_un.sun_path is 108; the rest is cut, never overrun */
@@ -43,6 +44,8 @@
 /* Captured bytes of one call: at most this many at its head, and this many at its end. */
 #define WEFT_HEAD_MAX 4096
 #define WEFT_TAIL_MAX 64
+/* All that is behind struct weft_data in a record with parts; a multiple of 8. */
+#define WEFT_PARTS_MAX 16384
 
 /* What a record says, and the struct that it is. */
 enum weft_kind {
@@ -105,6 +108,11 @@ struct weft_event {
 #define WEFT_F_POS (1 << 5)
 /* a TLS session, not a socket: see below */
 #define WEFT_F_TLS (1 << 6)
+/* flag of WEFT_EV_DATA: parts of the call lie behind the head, each led by a struct weft_part */
+#define WEFT_F_PARTS (1 << 7)
+/* flag of WEFT_EV_UNIT */
+/* `pos` is how far the connection was read, which may be further than the unit of work is */
+#define WEFT_F_AHEAD (1 << 7)
 
 enum weft_role { WEFT_ROLE_UNKNOWN = 0, WEFT_ROLE_CLIENT = 1, WEFT_ROLE_SERVER = 2 };
 
@@ -159,7 +167,20 @@ struct weft_data {
 	__u8 pad;
 	/* how often the thread had gone to sleep by itself (the task's nvcsw), modulo 2^16 */
 	__u16 sleeps;
-	__u8 bytes[]; /* head bytes, then tail bytes, then padding up to h.size */
+	/*
+	 * head bytes, then tail bytes, then padding up to h.size. With WEFT_F_PARTS: head bytes
+	 * (here they may be more than WEFT_HEAD_MAX; tail is 0), then parts, then padding
+	 */
+	__u8 bytes[];
+};
+
+/*
+ * One part of a call of which the frames are followed (weft_policy.frames), and its `len` bytes
+ * behind it, not aligned. Parts ascend, do not overlap, and each begins with a frame header.
+ */
+struct weft_part {
+	__u32 off; /* of its first byte in the call */
+	__u32 len; /* > 0 */
 };
 
 /*
@@ -277,12 +298,25 @@ struct weft_policy {
 	__u8 tail[2];
 	__u8 off;    /* 1: no events at all but CLOSE */
 	__u8 linked; /* TLS sessions: the carrier is known, no more SESSION events */
+	__u8 frames; /* enum weft_frames */
+	__u8 pad[3];
+};
+
+/*
+ * HTTP/2: of the calls whose frames can be followed, frame headers and all frames' payloads but
+ * DATA's are copied, wherever in the call they lie; the limits above are for the other calls.
+ */
+enum weft_frames {
+	WEFT_FRAMES_NOT = 0,
+	WEFT_FRAMES_IF_BEGUN, /* followed if the first bytes seen begin a connection of HTTP/2 */
+	WEFT_FRAMES,          /* it is HTTP/2: also taken up where a call begins with frames */
 };
 
 struct weft_policy_entry {
 	__u64 sock; /* key of the connection table */
 	__u64 conn; /* must still be this connection, else nothing is changed */
 	struct weft_policy policy;
+	__u32 pad;
 };
 
 #define WEFT_POLICY_BATCH 64
@@ -303,7 +337,8 @@ _Static_assert(sizeof(struct weft_unit) == 40, "weft_unit");
 _Static_assert(sizeof(struct weft_session) == 32 + 16 + 8 + WEFT_SESSION_BYTES, "weft_session");
 _Static_assert(sizeof(struct weft_call) == 32 + 48 + 16, "weft_call");
 _Static_assert(sizeof(struct weft_proc) == 64, "weft_proc");
-_Static_assert(sizeof(struct weft_policy) == 16, "weft_policy");
-_Static_assert(sizeof(struct weft_policy_entry) == 32, "weft_policy_entry");
+_Static_assert(sizeof(struct weft_part) == 8, "weft_part");
+_Static_assert(sizeof(struct weft_policy) == 20, "weft_policy");
+_Static_assert(sizeof(struct weft_policy_entry) == 40, "weft_policy_entry");
 
 #endif /* WEFT_EVENT_H */

@@ -11,7 +11,8 @@
 #ifndef WEFT_IO_BPF_H
 #define WEFT_IO_BPF_H
 
-#include "conn.bpf.h"
+#include "unit.bpf.h"
+#include "walk.bpf.h"
 
 #define IO_SEGMENTS 64 /* iovecs that are looked at; bytes behind them count, but are not copied */
 
@@ -34,10 +35,7 @@ __global int io__share(struct conn_state *st, struct call *c, __u32 len, struct 
 	cap = st->policy.call_cap[dir];
 	s = (struct share){ .head = len, .flags = c->flags };
 	*out = s;
-	if (st->turn_dir != dir) {
-		st->turn_dir = dir;
-		st->turn_bytes = 0;
-	}
+	conn__turn(st, dir);
 	if (s.flags & WEFT_F_UNREADABLE) {
 		out->head = 0;
 		return 0;
@@ -62,15 +60,6 @@ __global int io__share(struct conn_state *st, struct call *c, __u32 len, struct 
 	}
 	*out = s;
 	return 0;
-}
-
-static __always_inline int io__segment(const struct call *c, __u32 i, struct iovec *v)
-{
-	const void *from = (const void *)(c->base + i * sizeof(*v));
-
-	if (c->iov_user)
-		return bpf_probe_read_user(v, sizeof(*v), from);
-	return bpf_probe_read_kernel(v, sizeof(*v), from);
 }
 
 /* Copying the bytes [from, from + want) of a call, segment by segment. */
@@ -195,18 +184,6 @@ static __always_inline void io__pad(struct weft_data *d, __u64 need, __u64 room)
 /* A record's room for bytes: what is needed at most (head), plus a tail, plus padding. */
 #define IO_ROOM(max) ((max) + WEFT_TAIL_MAX + 8)
 #define IO_ROOM_MANY(max) (2 * (max) + 8)
-
-/* All that a record says beside its bytes. */
-static __always_inline void io__fill(struct weft_data *d, struct call *c, struct conn_state *st,
-				     __u32 off, __u32 len)
-{
-	emit__header(&d->h, WEFT_EV_DATA, sizeof(*d), c->pid, c->tid, st->conn);
-	d->off = off;
-	d->len = len;
-	d->dir = c->dir & 1;
-	d->pad = 0;
-	d->sleeps = bpf_get_current_task_btf()->nvcsw;
-}
 
 static __always_inline void io__submit(struct weft_data *d, struct share *s, int err)
 {
@@ -336,6 +313,12 @@ __global int io__done(struct call *c, __s64 ret)
 	}
 	off = io__position(c, st, len);
 	if (st->policy.off)
+		return 0;
+	if (len && c->runtime && unit__moved(st, c->dir, c->pid, c->tid)) {
+		emit__drop(WEFT_DROP_RING_FULL);
+		return 0;
+	}
+	if (len && st->policy.frames && walk__call(c, st, off, len))
 		return 0;
 	if (len)
 		return c->n_iov > 1 ? io__data_many(c, st, off, len)

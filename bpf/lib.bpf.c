@@ -6,6 +6,7 @@
  *
  * The programs run for every process that maps the file, so the filter comes first.
  */
+#include "go.bpf.h"
 #include "libcall.bpf.h"
 
 /* One hit of a probe. */
@@ -13,6 +14,7 @@ struct hit {
 	struct pt_regs *regs;
 	struct task_struct *task;
 	struct probe_desc *d;
+	struct filter *f;
 	__u64 cookie;
 	__u64 depth;
 	struct who w;
@@ -63,6 +65,9 @@ static __always_inline int lib__hit(struct hit *h, struct pt_regs *regs)
 	h->w.tid = filter__tid(h->task, f->pid);
 	h->w.tgid = h->task->tgid;
 	h->w.flags = h->d->flags;
+	if (f->bits & FILTER_RUNTIME)
+		h->w.flags |= WHO_RUNTIME;
+	h->f = f;
 	return 0;
 }
 
@@ -147,6 +152,39 @@ static __always_inline int lib__at_once(struct hit *h, struct frame *f)
 	return tls__done(f, &h->w, f->len);
 }
 
+/* Returns -1 where the call can't be told of, as nobody would know for whom it was made. */
+static __always_inline int lib__for_whom(struct hit *h)
+{
+	struct unit u;
+
+	unit__current(h->f, &u);
+	return unit__tell(&u, NULL, h->w.pid, h->w.tid);
+}
+
+/* The first argument or the second, without a table of all: the stack is short. */
+static __always_inline __u64 lib__go_arg(struct pt_regs *regs, __u8 n)
+{
+	__u64 first = regs->ax, second = regs->bx;
+
+	/* or clang takes a register of the two by a computed offset, which the verifier refuses */
+	barrier_var(first);
+	barrier_var(second);
+	return n == 1 ? first : n == 2 ? second : 0;
+}
+
+/* What tells of goroutines: arguments at once, no frame. */
+static __always_inline int lib__go(struct hit *h)
+{
+	__u64 g = FRAME_G(h->regs), object;
+
+	if (!(h->w.flags & WHO_RUNTIME))
+		return 0;
+	object = lib__go_arg(h->regs, h->d->object);
+	if (h->d->what == PROBE_GO_SPAWN)
+		return go__spawned(h->f, object, g, h->cookie >> 32, PT_REGS_IP(h->regs));
+	return go__hands_on(h->f, &h->w, g, object + (__s64)h->d->peek);
+}
+
 SEC("uprobe")
 int lib_enter(struct pt_regs *ctx)
 {
@@ -154,7 +192,14 @@ int lib_enter(struct pt_regs *ctx)
 	struct hit h = {};
 	struct frames *fr;
 
-	if (lib__hit(&h, ctx) || lib__frame(&h, &f))
+	if (lib__hit(&h, ctx))
+		return 0;
+	if (h.d->what == PROBE_GO_SPAWN || h.d->what == PROBE_GO_HANDS_ON)
+		return lib__go(&h);
+	/* for whom, before it begins */
+	if (h.d->what == PROBE_CALL && h.w.flags & WHO_RUNTIME && lib__for_whom(&h))
+		return 0;
+	if (lib__frame(&h, &f))
 		return 0;
 	if (f.what == PROBE_TLS_END || f.what == PROBE_TLS_SHUTDOWN ||
 	    h.d->result == PROBE_RESULT_ENTRY)
@@ -172,7 +217,7 @@ int lib_enter(struct pt_regs *ctx)
 	} else if (f.what == PROBE_CALL) {
 		f.nested = h.w.flags & PROBE_NOT_NESTED &&
 			   frame__innermost(fr, h.depth, FRAME_OF_CALL, 0, 0) >= 0;
-	} else {
+	} else if (f.what != PROBE_SPAWN) {
 		f.nested = frame__innermost(fr, h.depth, FRAME_OF_SESSION, f.what, f.object) >= 0;
 		if (!f.nested)
 			tls__begin(f.object, &h.w);
@@ -249,6 +294,22 @@ static __always_inline int lib__late(struct hit *h, struct frame *f)
 	return tls__begin(f->object, &h->w);
 }
 
+/* A unit of work was made: its parent was an argument, or it is the one that runs. */
+static __always_inline int lib__spawned(struct hit *h, struct frame *f)
+{
+	struct frames *fr;
+	__u64 parent = 0;
+
+	if (h->d->object) {
+		fr = frame__stack(h->regs, h->task, h->d->abi, 0);
+		if (!fr || frame__pop(fr, h->depth, h->cookie & 0xffff, f))
+			parent = UNIT_UNKNOWN;
+		else
+			parent = f->object;
+	}
+	return h->w.flags & WHO_RUNTIME ? unit__spawned(h->f, h->regs->ax, parent) : 0;
+}
+
 SEC("uprobe")
 int lib_exit(struct pt_regs *ctx)
 {
@@ -259,6 +320,8 @@ int lib_exit(struct pt_regs *ctx)
 
 	if (lib__hit(&h, ctx))
 		return 0;
+	if (h.d->what == PROBE_SPAWN)
+		return lib__spawned(&h, &f);
 	fr = frame__stack(ctx, h.task, h.d->abi, 0);
 	if (!fr || frame__pop(fr, h.depth, h.cookie & 0xffff, &f)) {
 		if (lib__late(&h, &f))
@@ -270,11 +333,8 @@ int lib_exit(struct pt_regs *ctx)
 		return 0;
 	lib__find_again(&h, &f);
 	ret = lib__returned(&h);
-	if (f.what == PROBE_CALL) {
-		struct libcall c = { .w = h.w, .d = *h.d, .ret = ret };
-
-		return libcall__done(&f, &c);
-	}
+	if (f.what == PROBE_CALL)
+		return libcall__returned(&f, &h.w, h.d, ret);
 	ret = lib__moved(&h, &f, ret);
 	if (f.what == PROBE_CIPHER_IN)
 		return tls__cipher(&f, &h.w, ret, WEFT_SESSION_IN);

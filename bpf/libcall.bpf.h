@@ -243,4 +243,16 @@ __global int libcall__done(struct frame *f, struct libcall *c)
 	return libcall__emit(f, c);
 }
 
+/* The same, put together here: the stack of who calls this is short. */
+__global int libcall__returned(struct frame *f, struct who *w, struct probe_desc *d, __s64 ret)
+{
+	struct libcall c = { .ret = ret };
+
+	if (!f || !w || !d)
+		return 0;
+	c.w = *w;
+	c.d = *d;
+	return libcall__done(f, &c);
+}
+
 #endif /* WEFT_LIBCALL_BPF_H */

@@ -18,6 +18,11 @@
  *              are gone. Grows by need.
  *   any_goroutine  is there anything in goroutines? set by frame.bpf.h, cleared by `sweep`.
  *   counts     libcall.bpf.h creates and deletes; the kernel, when it is full, what was used least.
+ *   labels     unit.bpf.h creates and deletes; the kernel, when it is full, what was used least.
+ *   unit_threads  unit.bpf.h: what was told of a thread; freed with the thread.
+ *   owners     go.bpf.h writes; the kernel deletes, when it is full, what was used least.
+ *   go_starts  user space alone writes and deletes.
+ *   parts      walk.bpf.h only, for the time of one run.
  *   ring       emit.bpf.h reserves; user space reads; sized by user space.
  *   made, drops, serial   per-CPU counters, written here, read by user space.
  */
@@ -95,6 +100,43 @@ struct {
 	__type(key, struct count_key);
 	__type(value, struct count);
 } counts __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 32768);
+	__type(key, struct label_key);
+	__type(value, struct label);
+} labels __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct unit_thread);
+} unit_threads __weak SEC(".maps");
+
+/* By key of the connection. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u64);
+	__type(value, struct owner);
+} owners __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, struct go_start_key);
+	__type(value, __u8);
+} go_starts __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, PARTS_MAX);
+	__type(key, __u32);
+	__type(value, struct parts);
+} parts __weak SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -94,6 +94,7 @@ static __always_inline int msg__enter(struct socket *sock, struct msghdr *msg, i
 	c->fd = msg__fd(task);
 	c->after = 0;
 	c->iov_user = 0;
+	c->runtime = !!(f->bits & FILTER_RUNTIME);
 	c->active = 1;
 	return 0;
 }
@@ -134,6 +135,22 @@ static __always_inline int msg__born(struct socket *sock, __u8 bits, int ret)
 	sk = BPF_CORE_READ(sock, sk);
 	if (sk && BPF_CORE_READ(sock, type) == SOCK_STREAM)
 		conn__born(sk, bits);
+	return 0;
+}
+
+/* A unit of work that accepts a connection begets another for it. */
+static __always_inline int msg__accepted(struct socket *sock, int ret)
+{
+	struct filter *f;
+	struct sock *sk;
+
+	if (ret < 0)
+		return 0;
+	f = filter__current(bpf_get_current_task_btf());
+	if (!f || !(f->bits & FILTER_RUNTIME))
+		return 0;
+	sk = BPF_CORE_READ(sock, sk);
+	unit__accepted(f, compat__number(sk));
 	return 0;
 }
 

@@ -67,7 +67,18 @@ int BPF_PROG(fexit_unix_accept, struct socket *sock, struct socket *newsock)
 
 	if (bpf_get_func_ret(ctx, &ret))
 		return 0;
+	msg__accepted(newsock, (int)ret);
 	return msg__born(newsock, CONN_SERVER, (int)ret);
+}
+
+SEC("fexit/inet_accept")
+int BPF_PROG(fexit_inet_accept, struct socket *sock, struct socket *newsock)
+{
+	__u64 ret = 0;
+
+	if (bpf_get_func_ret(ctx, &ret))
+		return 0;
+	return msg__accepted(newsock, (int)ret);
 }
 
 SEC("fexit/unix_socketpair")

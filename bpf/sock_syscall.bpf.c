@@ -29,6 +29,7 @@ static __always_inline void sys__call(struct sys *s, struct call *c, struct sock
 	c->fd = fd;
 	c->dir = dir;
 	c->wants = 1;
+	c->runtime = !!(s->f->bits & FILTER_RUNTIME);
 }
 
 static __always_inline int sys__skipped(int dir, __u64 flags)
@@ -174,6 +175,13 @@ __subprog int sys__shutdown(struct sys *s)
 	return 0;
 }
 
+static __always_inline void sys__accepted(struct sys *s)
+{
+	sys__born(s, s->ret, CONN_SERVER);
+	if (s->f->bits & FILTER_RUNTIME)
+		unit__accepted(s->f, sock__of_fd(s->ret));
+}
+
 /* Code of another file, a library: there may be something to probe in it. */
 static __always_inline int sys__mmap(struct sys *s)
 {
@@ -190,7 +198,7 @@ __subprog int sys__other(struct sys *s, int what)
 	case SYSNO_SENDFILE:
 	case SYSNO_SPLICE: return sys__splice(s, what);
 	case SYSNO_CONNECT: sys__born(s, SYSARG1(s->regs), CONN_CLIENT); return 0;
-	case SYSNO_ACCEPT: sys__born(s, s->ret, CONN_SERVER); return 0;
+	case SYSNO_ACCEPT: sys__accepted(s); return 0;
 	case SYSNO_SHUTDOWN: return sys__shutdown(s);
 	case SYSNO_SOCKETPAIR: return sys__socketpair(s);
 	case SYSNO_MMAP: return sys__mmap(s);

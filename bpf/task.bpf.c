@@ -51,7 +51,8 @@ int BPF_PROG(task_fork, struct task_struct *parent, struct task_struct *child)
 		return 0; /* a thread */
 	of_parent = filter__current(parent);
 	if (of_parent) {
-		mark.bits = of_parent->bits & FILTER_BY;
+		mark.bits = of_parent->bits & (FILTER_BY | FILTER_RUNTIME);
+		mark.runtime = of_parent->runtime;
 		mark.pid = filter__nr(child);
 		if (bpf_task_storage_get(&filter, child, &mark, BPF_LOCAL_STORAGE_GET_F_CREATE))
 			task__emit(WEFT_EV_FORK, child, mark.pid, mark.pid, of_parent->pid);
@@ -86,7 +87,7 @@ int BPF_PROG(task_exec, struct task_struct *task, int old_pid)
 		}
 	}
 	if (f) {
-		__sync_fetch_and_and(&f->bits, ~FILTER_IO_URING);
+		__sync_fetch_and_and(&f->bits, ~(FILTER_IO_URING | FILTER_RUNTIME));
 		task__emit(WEFT_EV_EXEC, task, f->pid, f->pid, task__ppid(task));
 		return 0;
 	}

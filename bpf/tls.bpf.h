@@ -16,8 +16,10 @@ struct who {
 	__u32 pid; /* in weft's PID namespace */
 	__u32 tid;
 	__u32 tgid;  /* in the machine's */
-	__u32 flags; /* probe_desc.flags */
+	__u32 flags; /* probe_desc.flags, WHO_RUNTIME */
 };
+
+#define WHO_RUNTIME (1 << 8) /* the process has a known runtime */
 
 static __always_inline __u64 tls__key(__u64 session, __u32 tgid)
 {
@@ -235,12 +237,29 @@ static __always_inline void tls__op(struct conn_state *st, struct frame *f, stru
 	emit__submit(s, WEFT_EV_SESSION);
 }
 
+/* `n` bytes of plaintext. Apart from what follows: the stack is short. */
+__global int tls__bytes(struct conn_state *st, struct frame *f, struct who *w, __u32 off, __u32 n)
+{
+	struct call c = {};
+
+	if (!st || !f || !w)
+		return 0;
+	c.dir = f->what == PROBE_TLS_READ ? WEFT_IN : WEFT_OUT;
+	c.base = f->buf;
+	c.flags = f->buf ? 0 : WEFT_F_UNREADABLE;
+	c.pid = w->pid;
+	c.tid = w->tid;
+	if (st->policy.frames && walk__call(&c, st, off, n))
+		return 0;
+	return io__data_one(&c, st, off, n);
+}
+
 /* A function has worked on its session, and moved `n` bytes of plaintext if n > 0. */
 __global int tls__done(struct frame *f, struct who *w, __s64 n)
 {
 	struct conn_state *st;
-	struct call c = {};
 	__u32 off;
+	__u8 dir;
 
 	if (!f || !w)
 		return 0;
@@ -256,13 +275,15 @@ __global int tls__done(struct frame *f, struct who *w, __s64 n)
 		tls__op(st, f, w);
 	if (f->what == PROBE_TLS_OTHER || n <= 0 || n > 0x7fffffff)
 		return 0;
-	c.dir = f->what == PROBE_TLS_READ ? WEFT_IN : WEFT_OUT;
-	c.base = f->buf;
-	c.flags = f->buf ? 0 : WEFT_F_UNREADABLE;
-	c.pid = w->pid;
-	c.tid = w->tid;
-	off = __sync_fetch_and_add(&st->next[c.dir & 1], (__u32)n);
-	return st->policy.off ? 0 : io__data_one(&c, st, off, n);
+	dir = f->what == PROBE_TLS_READ ? WEFT_IN : WEFT_OUT;
+	off = __sync_fetch_and_add(&st->next[dir], (__u32)n);
+	if (st->policy.off)
+		return 0;
+	if (w->flags & WHO_RUNTIME && unit__moved(st, dir, w->pid, w->tid)) {
+		emit__drop(WEFT_DROP_RING_FULL);
+		return 0;
+	}
+	return tls__bytes(st, f, w, off, n);
 }
 
 /* Ciphertext that passed between a session and its buffers. `what`: SESSION_OUT or _IN. */

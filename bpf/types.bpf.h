@@ -17,10 +17,28 @@
 #define FILTER_BY (FILTER_BY_PID | FILTER_BY_CGROUP)
 #define FILTER_EXITED (1 << 2)   /* EXIT was sent */
 #define FILTER_IO_URING (1 << 3) /* IOURING was sent */
+#define FILTER_RUNTIME (1 << 4)  /* `runtime` is known */
+
+/* A runtime that carries units of work (unit.bpf.h), and where in its process to find them. */
+enum runtime_kind {
+	RUNTIME_NONE = 0,
+	RUNTIME_PYTHON, /* CPython on glibc: the current context */
+	RUNTIME_GO,     /* the current goroutine, at fs - 8 */
+};
+
+struct runtime {
+	__u64 space;   /* mm_struct.start_stack: of this address space alone all this is true */
+	__u64 key;     /* Python: address of the Py_tss_t whose slot holds the thread's state */
+	__u64 type;    /* Python: address of PyContext_Type */
+	__u16 context; /* Python: where in the thread's state its context is */
+	__u8 kind;     /* enum runtime_kind */
+	__u8 pad[5];
+};
 
 struct filter {
 	__u32 pid; /* tgid in weft's PID namespace */
 	__u32 bits;
+	struct runtime runtime;
 };
 
 /* One read or write on its way from a function's entry to its exit, or a finished system call. */
@@ -38,7 +56,8 @@ struct call {
 	__u8 iov_user; /* the iovec array is in user memory */
 	__u8 active;   /* between entry and exit */
 	__u8 wants;    /* a non-empty buffer was given: 0 returned means end of stream */
-	__u8 pad[3];
+	__u8 runtime;  /* the process has a known runtime */
+	__u8 pad[2];
 };
 
 /* bits of conn_state.bits */
@@ -49,6 +68,25 @@ struct call {
 #define CONN_SHUT_IN (1 << 4)
 #define CONN_CLIENT (1 << 5) /* weft saw its connect() */
 #define CONN_SERVER (1 << 6) /* weft saw it accepted */
+
+/* conn_state.follow: how sure is it that the frames of this direction are followed? */
+enum follow_sure {
+	FOLLOW_NEW = 0, /* no byte of it was seen */
+	FOLLOW_LOST,
+	/* taken up where a call began with a frame header; those that come after it have a say */
+	FOLLOW_GUESS,
+	FOLLOW_SURE = FOLLOW_GUESS + 3,
+};
+
+/* Where one direction's next frame header is. */
+struct follow {
+	__u32 pos;  /* position behind the last call that was walked through */
+	__u32 skip; /* payload that passes by before it ... */
+	__u16 want; /* ... and payload before that, to be copied */
+	__u8 have;  /* bytes of the header that were seen, where it lies in two calls */
+	__u8 sure;  /* enum follow_sure */
+	__u32 word; /* the first four of them, big endian */
+};
 
 struct conn_state {
 	__u64 conn;     /* 0: known, but no OPEN sent yet */
@@ -63,6 +101,8 @@ struct conn_state {
 	__u8 turn_dir;
 	__u8 bits;
 	struct weft_policy policy;
+	__u32 pad;
+	struct follow follow[2]; /* by enum weft_dir */
 };
 
 /* What a probed function is, for the programs of lib.bpf.c. */
@@ -81,6 +121,22 @@ enum probe_what {
 	PROBE_CIPHER_OUT,
 	PROBE_CIPHER_IN,
 	PROBE_CALL, /* a WEFT_EV_CALL when it returns */
+	/*
+	 * makes a unit of work (a context, a goroutine) and returns it; `object` is its parent, where
+	 * there is no such argument the unit that runs
+	 */
+	PROBE_SPAWN,
+	/*
+	 * `object` is a goroutine that has just been made, where Go's scheduler gets it; on a
+	 * system stack, so r14 is not the goroutine that runs. The cookie's upper half is the number
+	 * of the file, by which go_starts knows its functions.
+	 */
+	PROBE_GO_SPAWN,
+	/*
+	 * the goroutine that runs hands a request to the one that writes on the connection which is
+	 * at `object` + peek (a net.Conn)
+	 */
+	PROBE_GO_HANDS_ON,
 };
 
 enum probe_abi {
@@ -212,6 +268,89 @@ struct count {
 	__u64 begin; /* of the first */
 	__u64 n;
 };
+
+/* For which request a unit of work works: see unit.bpf.h. */
+enum label_how {
+	LABEL_NONE = 0,
+	LABEL_AT,       /* for what was read of `conn` up to `pos` */
+	LABEL_SERVES,   /* for what was read last on the connection of `sock` */
+	LABEL_ANSWERED, /* it has answered there once: says nothing yet */
+	LABEL_NOBODY,   /* for several at once: says nothing any more */
+};
+
+struct label_key {
+	__u64 unit; /* its address in the process */
+	__u32 tgid;
+	__u32 pad;
+};
+
+struct label {
+	__u64 sock, ino; /* key and inode number of the connection, as in conn_state */
+	__u64 conn;      /* SERVES: not 0 if the unit itself has read, up to `pos` */
+	__u32 pos;
+	__u8 how;       /* enum label_how */
+	__u8 ahead;     /* AT: WEFT_F_AHEAD */
+	__u8 inherited; /* Go: by a goroutine that did not read itself */
+	__u8 pad;
+};
+
+/* Of a thread of a process whose runtime is known. */
+struct unit_thread {
+	__u64 conn;     /* what the last WEFT_EV_UNIT said */
+	__u64 accepted; /* socket that nothing was begotten for yet; 0 none */
+	__u64 accepted_ino;
+	__u64 accepted_in; /* unit that accepted it */
+	__u32 pos;
+	__u8 told; /* there was one */
+	__u8 ahead;
+	__u8 pad[2];
+};
+
+/* Go: whose bytes are written next on a connection, where other goroutines write them. */
+struct owner {
+	__u64 ino;  /* of the connection, as in conn_state */
+	__u64 conn; /* as in WEFT_EV_UNIT; 0: nobody's that is known */
+	__u32 pos;
+	__u8 ahead;
+	__u8 pad[3];
+};
+
+/* Go: a function with which goroutines begin that inherit nothing. */
+struct go_start_key {
+	__u32 file;     /* number of the file */
+	__s32 distance; /* of its first instruction from the probed one */
+};
+
+/* A call on its way through its frames (walk.bpf.h). */
+struct walk {
+	struct follow at;
+	__u64 base, left; /* what is left of the segment of the call's memory */
+	__u64 done;       /* bytes of the call that were walked through ... */
+	__u64 len;        /* ... of so many */
+	__u64 to;         /* where the next piece goes */
+	__u64 part;       /* where the part under way has its weft_part */
+	__u64 end;        /* of the bytes of the call that were copied last */
+	__u64 copied;
+	__u32 segment; /* the next one */
+	__u32 head;
+	__u64 iov[2]; /* struct iovec: a segment, while it is looked at */
+};
+
+/*
+ * Where the parts of a call are put together before they go into the ring: how much it will be is
+ * known when all frames were seen. Another task may come between on the same CPU, so whoever works
+ * in it has `busy` set.
+ */
+#define PARTS_SLACK 1088 /* what may be read at a time, and what lies about it */
+
+struct parts {
+	__u64 busy;
+	/* here, not on the stack, so that the verifier does not count along in loops */
+	struct walk walk;
+	char record[sizeof(struct weft_data) + WEFT_PARTS_MAX + PARTS_SLACK];
+};
+
+#define PARTS_MAX 2 /* on each CPU */
 
 struct settings {
 	__u32 abi;

@@ -207,11 +207,12 @@ void feed__connect(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint
 	open_conn(f, id, pid, tid, port, server_port, WEFT_ROLE_CLIENT);
 }
 
-void feed__unit(struct feed *f, uint32_t pid, uint32_t tid, unsigned id)
+static void unit(struct feed *f, uint32_t pid, uint32_t tid, unsigned id, uint8_t flags)
 {
 	struct weft_unit u = {
 		.h = { .size = sizeof(u),
 		       .kind = WEFT_EV_UNIT,
+		       .flags = flags,
 		       .ts = f->now,
 		       .pid = pid,
 		       .tid = tid,
@@ -221,6 +222,16 @@ void feed__unit(struct feed *f, uint32_t pid, uint32_t tid, unsigned id)
 
 	balance__receive(&f->books, true);
 	tracer__unit(f->tracer, &u);
+}
+
+void feed__unit(struct feed *f, uint32_t pid, uint32_t tid, unsigned id)
+{
+	unit(f, pid, tid, id, 0);
+}
+
+void feed__unit_ahead(struct feed *f, uint32_t pid, uint32_t tid, unsigned id)
+{
+	unit(f, pid, tid, id, WEFT_F_AHEAD);
 }
 
 void feed__accept(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint16_t port,

@@ -91,6 +91,8 @@ void feed__sleep(struct feed *f, uint32_t tid);
  * to feed__accept()); 0: for nothing that it knows.
  */
 void feed__unit(struct feed *f, uint32_t pid, uint32_t tid, unsigned id);
+/* The same, but it need not have got that far itself (WEFT_F_AHEAD). */
+void feed__unit_ahead(struct feed *f, uint32_t pid, uint32_t tid, unsigned id);
 /*
  * A function of a client library returned: as struct weft_call. `begin` 0: it began half a
  * millisecond before; `more`: bytes of the text that were not captured.

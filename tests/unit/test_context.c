@@ -94,7 +94,7 @@ Test(context, formats)
 		{ { .traceparent = SLICE("00-" TRACE "-" SPAN "-00"), .b3 = SLICE("1-2-1") },
 		  "tracecontext " TRACE " " SPAN " 0" },
 		{ { .traceparent = SLICE("00-" TRACE "-" SPAN "-01"), .duplicate = true }, "none" },
-		{ { 0 }, "none" },
+		{ { .tracestate = SLICE("a=1") }, "none" },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)

@@ -27,11 +27,21 @@ static void check_args(const struct probe_func *f)
 		  "%s: bytes and text", f->symbol);
 }
 
+static bool has(const struct probe_library *lib, const char *symbol)
+{
+	for (const struct probe_func *f = lib->funcs; f->symbol; f++)
+		if (strcmp(f->symbol, symbol) == 0)
+			return true;
+	return false;
+}
+
 static void check_func(const struct probe_library *lib, const struct probe_func *f)
 {
 	const struct probe_desc *d = &f->desc;
 	bool cipher = d->what == PROBE_CIPHER_OUT || d->what == PROBE_CIPHER_IN;
 	bool call = d->what == PROBE_CALL;
+	bool unit = d->what == PROBE_SPAWN || d->what == PROBE_GO_SPAWN ||
+		    d->what == PROBE_GO_HANDS_ON;
 
 	check_args(f);
 	cr_assert_neq(d->what, PROBE_NONE, "%s", f->symbol);
@@ -39,21 +49,18 @@ static void check_func(const struct probe_library *lib, const struct probe_func 
 	cr_assert_eq(call, d->fn != WEFT_FN_NONE, "%s: a number is for calls", f->symbol);
 	cr_assert_eq(cipher, f->on_demand, "%s: on demand is what shows ciphertext", f->symbol);
 	cr_assert_eq(lib->go, d->abi == PROBE_ABI_GO, "%s: Go's registers", f->symbol);
-	if (!call && !cipher)
+	cr_assert_eq(unit, lib->area == PROBE_AREA_RUNTIME, "%s: of the other area", f->symbol);
+	/* of what is watched in its middle, no exit is known, and nothing but registers at a call */
+	cr_assert_eq(!!f->at_call, d->what == PROBE_GO_SPAWN, "%s: where", f->symbol);
+	for (const char *const *s = f->via; s && *s; s++)
+		cr_assert(has(lib, *s), "%s: via %s", f->symbol, *s);
+	if (!call && !cipher && d->what != PROBE_SPAWN)
 		cr_assert(d->object, "%s: of no session", f->symbol);
 	if (cipher)
 		cr_assert(d->buf && d->len, "%s: no bytes", f->symbol);
 	if (call)
 		cr_assert(d->peek == -1 || !(d->flags & PROBE_INT),
 			  "%s: looks behind an int that is no pointer", f->symbol);
-}
-
-static bool has(const struct probe_library *lib, const char *symbol)
-{
-	for (const struct probe_func *f = lib->funcs; f->symbol; f++)
-		if (strcmp(f->symbol, symbol) == 0)
-			return true;
-	return false;
 }
 
 Test(probe_table, rows)

@@ -127,6 +127,90 @@ Test(runtime, pipelined_requests_are_ambiguous)
 	feed__free(f);
 }
 
+/* One task serves the connection, and another callback reads for it: further than the task is. */
+Test(runtime, read_ahead)
+{
+	struct feed *f = feed__new();
+
+	feed__accept(f, 1, SHOP, LOOP, 40001, 80);
+	feed__connect(f, 3, SHOP, LOOP, 50001, 8080);
+	feed__connect(f, 4, SHOP, LOOP, 50002, 8080);
+	feed__read(f, 1, SHOP, LOOP, get("/one"));
+	feed__unit_ahead(f, SHOP, LOOP, 1);
+	feed__write(f, 3, SHOP, LOOP, get("/call-one"));
+	feed__read(f, 1, SHOP, LOOP, get("/two"));
+	feed__unit_ahead(f, SHOP, LOOP, 1);
+	feed__write(f, 4, SHOP, LOOP, get("/call"));
+	feed__read(f, 3, SHOP, LOOP, OK200);
+	feed__read(f, 4, SHOP, LOOP, OK200);
+	feed__write(f, 1, SHOP, LOOP, OK200);
+	feed__write(f, 1, SHOP, LOOP, OK200);
+	feed__finish(f);
+	cr_expect(feed__is_child(client(f, "/call-one"), server(f, "/one"), "runtime"));
+	cr_expect(feed__is_root(client(f, "/call")));
+	feed__free(f);
+}
+
+/* Read ahead of nothing: the next request comes when this one is answered. */
+Test(runtime, read_ahead_one_by_one)
+{
+	struct feed *f = feed__new();
+
+	feed__accept(f, 1, SHOP, LOOP, 40001, 80);
+	feed__connect(f, 3, SHOP, LOOP, 50001, 8080);
+	for (int i = 0; i < 2; i++) {
+		feed__read(f, 1, SHOP, LOOP, get(i ? "/two" : "/one"));
+		feed__unit_ahead(f, SHOP, LOOP, 1);
+		feed__write(f, 3, SHOP, LOOP, get(i ? "/call-two" : "/call-one"));
+		feed__read(f, 3, SHOP, LOOP, OK200);
+		feed__write(f, 1, SHOP, LOOP, OK200);
+	}
+	feed__finish(f);
+	cr_expect(feed__is_child(client(f, "/call-one"), server(f, "/one"), "runtime"));
+	cr_expect(feed__is_child(client(f, "/call-two"), server(f, "/two"), "runtime"));
+	feed__free(f);
+}
+
+/* What a request left behind calls long after its trace has gone out: it still is its child. */
+Test(runtime, left_behind)
+{
+	struct feed *f = feed__new();
+
+	feed__accept(f, 1, SHOP, LOOP, 40001, 80);
+	feed__connect(f, 3, SHOP, LOOP, 50001, 8080);
+	feed__read(f, 1, SHOP, LOOP, get("/first"));
+	feed__unit(f, SHOP, LOOP, 1);
+	feed__write(f, 1, SHOP, LOOP, OK200);
+	feed__wait(f, 5000);
+	feed__write(f, 3, SHOP, LOOP, get("/late"));
+	feed__read(f, 3, SHOP, LOOP, OK200);
+	feed__finish(f);
+	cr_expect(feed__is_child(client(f, "/late"), server(f, "/first"), "runtime"));
+	cr_expect_arr_eq(client(f, "/late")->trace_id, server(f, "/first")->trace_id, 16);
+	feed__free(f);
+}
+
+/* Answered right behind the answer to a call that is nobody's: the runtime knows better. */
+Test(runtime, nobodys_answer_misleads_no_one)
+{
+	struct feed *f = feed__new();
+
+	feed__accept(f, 1, SHOP, LOOP, 40001, 80);
+	feed__accept(f, 2, SHOP, LOOP, 40002, 80);
+	feed__connect(f, 3, SHOP, LOOP, 50001, 8080);
+	feed__read(f, 2, SHOP, LOOP, get("/b"));
+	feed__read(f, 1, SHOP, LOOP, get("/a"));
+	call(f, 3, 0, LOOP, "/nobody");
+	feed__read(f, 3, SHOP, LOOP, OK200);
+	feed__write(f, 1, SHOP, LOOP, OK200);
+	feed__read(f, 1, SHOP, LOOP, get("/c"));
+	feed__write(f, 2, SHOP, LOOP, OK200);
+	feed__write(f, 1, SHOP, LOOP, OK200);
+	feed__finish(f);
+	cr_expect(feed__is_root(client(f, "/nobody")));
+	feed__free(f);
+}
+
 /* The call's bytes are handed on late, behind a hole; what holds is what was said when it was made. */
 Test(runtime, what_was_said_then)
 {

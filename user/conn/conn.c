@@ -17,6 +17,7 @@ const struct weft_policy conns__initial_policy = {
 	.call_cap = { 4096, 4096 },
 	.turn_cap = { 32768, 32768 },
 	.tail = { WEFT_TAIL_MAX, WEFT_TAIL_MAX },
+	.frames = WEFT_FRAMES_IF_BEGUN,
 };
 
 /* The Unix sockets that one process used last, and its TLS sessions. */

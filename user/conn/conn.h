@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "../../bpf/event.h"
 #include "../lib/balance.h"
@@ -30,10 +31,31 @@ struct piece {
 	bool lost;
 	bool call_begin; /* the first byte is the first of a read or write call */
 	bool call_end;   /* the last byte is the last of its call */
-	bool event_end;  /* the event ends here: its place in the books is decided now */
-	uint64_t ts;     /* CLOCK_BOOTTIME ns, of the call */
+	/* a frame header begins here: the kernel side followed the frames to it (weft_part) */
+	bool framed;
+	bool event_end; /* the event ends here: its place in the books is decided now */
+	uint64_t ts;    /* CLOCK_BOOTTIME ns, of the call */
 	uint32_t pid, tid;
 };
+
+/* Bytes behind the record's fixed part that are in use. */
+static inline size_t data__bytes(const struct weft_data *d)
+{
+	return d->h.flags & WEFT_F_PARTS ? d->h.size - sizeof(*d) : (size_t)d->head + d->tail;
+}
+
+/*
+ * The part that begins at *p, in a record that is valid; moves *p behind its bytes. False: there is
+ * none, `end` is the end of the record's bytes.
+ */
+static inline bool part__next(const uint8_t **p, const uint8_t *end, struct weft_part *part)
+{
+	if ((size_t)(end - *p) < sizeof(*part))
+		return false;
+	memcpy(part, *p, sizeof(*part));
+	*p += sizeof(*part) + part->len;
+	return true;
+}
 
 /* One direction. Private to conn/. */
 struct stream {

@@ -95,12 +95,12 @@ static bool hold(struct conns *cs, struct session *s, const struct weft_data *d)
 {
 	struct sessions *ss = &cs->tls;
 	struct tls_process *p = process_of(cs, s);
-	size_t size = sizeof(struct held_event) + d->head + d->tail;
+	size_t size = sizeof(struct held_event) + data__bytes(d);
 	struct held_event *h = malloc(size);
 
 	if (!h)
 		return false;
-	memcpy(&h->data, d, sizeof(*d) + d->head + d->tail);
+	memcpy(&h->data, d, sizeof(*d) + data__bytes(d));
 	h->events = p ? p->events : 0;
 	if (list__empty(&s->held)) {
 		s->since = d->h.ts;

@@ -55,47 +55,62 @@ static void deliver_missing(struct stream *s, struct conn *c, const struct weft_
 	}
 }
 
+/* An event on its way to the sink, part by part. */
+struct delivery {
+	struct conn *c;
+	const struct weft_data *d;
+	const struct conn_sink *sink;
+	uint64_t pos, end; /* of the event */
+	uint64_t at;       /* what comes next */
+};
+
 /*
- * Deliver the event at `pos`, of which the first bytes may have been delivered before: head, what
- * is missing, tail.
+ * The next `len` bytes of the event, of which the first may have been delivered before. `data`
+ * NULL: they are missing.
  */
-static void deliver_bytes(struct stream *s, struct conn *c, const struct weft_data *d, uint64_t pos,
+static void deliver_part(struct delivery *v, const uint8_t *data, uint32_t len, bool framed)
+{
+	struct stream *s = &v->c->streams[v->d->dir];
+	uint64_t at = v->at;
+
+	v->at += len;
+	if (s->next >= v->at)
+		return;
+	uint32_t skip = s->next > at ? (uint32_t)(s->next - at) : 0;
+	struct piece p = {
+		.pos = at + skip,
+		.data = data ? data + skip : NULL,
+		.len = len - skip,
+		.framed = framed && !skip,
+		.call_begin = at + skip == v->pos,
+		.call_end = v->at == v->end,
+		.event_end = v->at == v->end,
+		.ts = v->d->h.ts,
+		.pid = v->d->h.pid,
+		.tid = v->d->h.tid,
+	};
+
+	s->next = v->at;
+	v->sink->piece(v->sink->ctx, v->c, v->d->dir, &p);
+}
+
+/* An event at `pos`: head, what is missing, tail; or head, and parts with what is missing between. */
+static void deliver_bytes(struct conn *c, const struct weft_data *d, uint64_t pos,
 			  const struct conn_sink *sink)
 {
-	const struct {
-		const uint8_t *data;
-		uint32_t len;
-	} parts[3] = {
-		{ d->bytes, d->head },
-		{ NULL, d->len - d->head - d->tail },
-		{ d->bytes + d->head, d->tail },
+	struct delivery v = {
+		.c = c, .d = d, .sink = sink, .pos = pos, .end = pos + d->len, .at = pos
 	};
-	uint64_t end = pos + d->len;
-	bool begin = s->next <= pos;
+	const uint8_t *p = d->bytes + d->head, *end = d->bytes + data__bytes(d);
+	struct weft_part part;
 
-	for (int i = 0; i < 3; i++) {
-		uint64_t part_end = pos + parts[i].len;
-
-		if (s->next < part_end) {
-			uint32_t skip = s->next > pos ? (uint32_t)(s->next - pos) : 0;
-			struct piece p = {
-				.pos = pos + skip,
-				.data = parts[i].data ? parts[i].data + skip : NULL,
-				.len = parts[i].len - skip,
-				.call_begin = begin,
-				.call_end = part_end == end,
-				.event_end = part_end == end,
-				.ts = d->h.ts,
-				.pid = d->h.pid,
-				.tid = d->h.tid,
-			};
-
-			begin = false;
-			s->next = part_end;
-			sink->piece(sink->ctx, c, d->dir, &p);
-		}
-		pos = part_end;
+	deliver_part(&v, d->bytes, d->head, false);
+	while (d->h.flags & WEFT_F_PARTS && part__next(&p, end, &part)) {
+		deliver_part(&v, NULL, (uint32_t)(pos + part.off - v.at), false);
+		deliver_part(&v, p - part.len, part.len, true);
 	}
+	deliver_part(&v, NULL, (uint32_t)(v.end - d->tail - v.at), false);
+	deliver_part(&v, p, d->tail, false);
 }
 
 /* An event whose turn it is: nothing is missing in front of it. */
@@ -114,7 +129,7 @@ static void deliver(struct conn *c, const struct weft_data *d, struct balance *b
 		/* An empty record only says where a stream begins (packet captures). */
 		balance__drop(books, d->len ? DROP_DUPLICATE : DROP_CONTROL, 1);
 	else
-		deliver_bytes(s, c, d, pos, sink);
+		deliver_bytes(c, d, pos, sink);
 }
 
 static bool ahead(const struct conn *c, const struct weft_data *d)
@@ -126,7 +141,7 @@ static bool ahead(const struct conn *c, const struct weft_data *d)
 
 static bool hold(struct conn *c, const struct weft_data *d)
 {
-	size_t bytes = (size_t)d->head + d->tail;
+	size_t bytes = data__bytes(d);
 	struct held *h = malloc(sizeof(*h) + bytes);
 
 	if (!h)
@@ -143,7 +158,7 @@ static void deliver_held(struct conn *c, struct held *h, struct balance *books,
 {
 	list__remove(&h->link);
 	c->n_held--;
-	c->held_bytes -= (uint32_t)h->data.head + h->data.tail;
+	c->held_bytes -= (uint32_t)data__bytes(&h->data);
 	deliver(c, &h->data, books, sink);
 	free(h);
 }

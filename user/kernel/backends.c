@@ -59,6 +59,7 @@ static const struct part parts[] = {
 	{ .prog = "fexit_unix_shutdown", .backends = FENTRY },
 	{ .prog = "fexit_unix_connect", .backends = FENTRY },
 	{ .prog = "fexit_unix_accept", .backends = FENTRY },
+	{ .prog = "fexit_inet_accept", .backends = FENTRY },
 	{ .prog = "fexit_unix_socketpair", .backends = FENTRY },
 	{ .prog = "fentry_unix_release", .backends = FENTRY },
 	{ .prog = "fexit_sendfile", .backends = FENTRY },

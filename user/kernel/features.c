@@ -110,7 +110,7 @@ static void feature__cap_resource(struct kernel_feature *f)
 static void feature__map(struct kernel_feature *f, enum bpf_map_type type)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts);
-	uint32_t key = sizeof(int), value = sizeof(struct filter), entries = 0;
+	uint32_t key = sizeof(int), value = 2 * sizeof(int), entries = 0;
 	struct btf *btf = NULL;
 	int fd, id;
 

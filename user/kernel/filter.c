@@ -35,6 +35,28 @@ int kernel__select_pid(struct kernel *k, pid_t pid)
 	return err;
 }
 
+/*
+ * Programs change the mark's bits in place, and what they change between look-up and update is lost:
+ * that the process uses io_uring (then it is said twice), that it has just exited (it never matters
+ * then). A mark that was taken away meanwhile stays away.
+ */
+int kernel__set_runtime(struct kernel *k, pid_t pid, const struct runtime *runtime)
+{
+	int fd = filter__pidfd(pid), err;
+	struct filter mark;
+
+	if (fd < 0)
+		return fd;
+	err = bpf_map_lookup_elem(k->map.filter, &fd, &mark);
+	if (!err) {
+		mark.runtime = *runtime;
+		mark.bits |= FILTER_RUNTIME;
+		err = bpf_map_update_elem(k->map.filter, &fd, &mark, BPF_EXIST);
+	}
+	close(fd);
+	return err;
+}
+
 int kernel__select_cgroup(struct kernel *k, int cgroup_fd)
 {
 	struct settings s;

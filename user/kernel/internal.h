@@ -31,7 +31,8 @@ struct kernel {
 	int stats_fd; /* bpf_enable_stats, -1 */
 	int n_cgroups;
 	struct {
-		int filter, conns, ring, made, drops, settings, cgroups, batch, probe_descs;
+		int filter, conns, ring, made, drops, settings, cgroups, batch, probe_descs,
+			go_starts;
 	} map;
 	int policy_write, conn_forget, sweep; /* program fds */
 	struct bpf_link *late_link;

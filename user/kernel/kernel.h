@@ -81,6 +81,14 @@ enum kernel_backend kernel__backend(const struct kernel *k);
 int kernel__select_pid(struct kernel *k, pid_t pid);
 
 /*
+ * Say what the runtime of a selected process is, and where its units of work are found; its later
+ * children have it by themselves, and another program that it runs has none. -ENOENT: it is not
+ * selected (any more).
+ */
+struct runtime;
+int kernel__set_runtime(struct kernel *k, pid_t pid, const struct runtime *runtime);
+
+/*
  * Select what enters this cgroup v2 (an open directory fd of it) or a descendant from now on: fork
  * into it, migration, exec. Processes already in it are the caller's to select by PID. At most
  * KERNEL_CGROUPS_MAX cgroups: -ENOSPC.
@@ -127,6 +135,13 @@ enum kernel_uprobes_way kernel__uprobes_way(const struct kernel *k);
 
 /* Returns the description's index, the same for equal ones; -ENOSPC, or another negative errno. */
 int kernel__describe_probe(struct kernel *k, const struct probe_desc *d);
+
+/*
+ * Go: goroutines that begin with the function that lies at `distance` bytes from a site of
+ * PROBE_GO_SPAWN, whose cookie has the number `file`, inherit nothing; no longer, if not `there`.
+ * -E2BIG: too many.
+ */
+int kernel__go_start(struct kernel *k, uint32_t file, int32_t distance, bool there);
 
 struct kernel_uprobes; /* the sites of one file */
 

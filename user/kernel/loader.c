@@ -111,6 +111,7 @@ static int loader__load(struct kernel *k, const struct kernel_config *cfg, char 
 	k->map.cgroups = loader__map_fd(k, "cgroups");
 	k->map.batch = loader__map_fd(k, "batch");
 	k->map.probe_descs = loader__map_fd(k, "probe_descs");
+	k->map.go_starts = loader__map_fd(k, "go_starts");
 	k->policy_write = loader__prog_fd(k, "policy_write");
 	k->conn_forget = loader__prog_fd(k, "conn_forget");
 	k->sweep = loader__prog_fd(k, "sweep");

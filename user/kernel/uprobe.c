@@ -212,6 +212,15 @@ int kernel__describe_probe(struct kernel *k, const struct probe_desc *d)
 	return i;
 }
 
+int kernel__go_start(struct kernel *k, uint32_t file, int32_t distance, bool there)
+{
+	struct go_start_key key = { .file = file, .distance = distance };
+	uint8_t yes = 1;
+
+	return there ? bpf_map_update_elem(k->map.go_starts, &key, &yes, BPF_ANY)
+		     : bpf_map_delete_elem(k->map.go_starts, &key);
+}
+
 /* An attachment on its way. */
 struct uprobe_work {
 	const char *path;

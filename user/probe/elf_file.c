@@ -124,3 +124,20 @@ int64_t elf_file__code(struct elf_file *f, const struct elf_func *fn, uint8_t *b
 	}
 	return -EFAULT;
 }
+
+uint64_t elf_file__data(struct elf_file *f, const char *name)
+{
+	return elf_symbols__data(&f->image, name);
+}
+
+bool elf_file__read(struct elf_file *f, uint64_t vaddr, void *buf, size_t len)
+{
+	return elf_image__read_at(&f->image, vaddr, buf, len);
+}
+
+int elf_file__each_go(struct elf_file *f, void *ctx, elf_go_fn fn)
+{
+	int err = elf_go__each(&f->image, ctx, fn);
+
+	return err < 0 ? err : 0;
+}

@@ -62,4 +62,14 @@ int elf_file__find(struct elf_file *f, const char *const *names, size_t n, struc
 int64_t elf_file__code(struct elf_file *f, const struct elf_func *fn, uint8_t *buf, size_t max,
 		       uint64_t *addr);
 
+/* Where a variable is that the file exports: its address before relocation; 0: there is none. */
+uint64_t elf_file__data(struct elf_file *f, const char *name);
+/* `len` bytes of what the file has at that address; false if they are not all in the file. */
+bool elf_file__read(struct elf_file *f, uint64_t vaddr, void *buf, size_t len);
+
+/* A function's name, address before relocation and size in bytes (0 unknown); valid in the call. */
+typedef void (*elf_go_fn)(void *ctx, const char *name, uint64_t vaddr, uint64_t size);
+/* Calls fn for each function of a program built by Go. 0, also if there is none; or negative errno. */
+int elf_file__each_go(struct elf_file *f, void *ctx, elf_go_fn fn);
+
 #endif /* WEFT_ELF_FILE_H */

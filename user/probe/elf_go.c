@@ -182,7 +182,9 @@ struct go_table {
 	uint64_t funcs; /* offset of the index by address: struct functab */
 	uint64_t text;  /* address from which entries count; 0 for GO_116 */
 	uint64_t header_text;
-	struct elf_wanted *w;
+	struct elf_wanted *w; /* who wants names, or ... */
+	elf_go_fn each;       /* ... all of them */
+	void *ctx;
 	unsigned tried;
 	int ret;
 };
@@ -360,13 +362,19 @@ static void read_functions(struct go_table *t)
 		if (name >= t->len - t->names)
 			continue;
 		const char *text = (const char *)t->data + t->names + name;
+
+		if (t->each) {
+			t->each(t->ctx, text, t->text + entry, next > entry ? next - entry : 0);
+			continue;
+		}
 		int64_t which = elf_wanted__match(t->w, text, false, NULL);
 
 		if (which >= 0)
 			elf_wanted__offer(t->w, which, t->img, t->text + entry,
 					  next > entry ? next - entry : 0, 1, ELF_GOPCLNTAB);
 	}
-	elf_wanted__settle(t->w);
+	if (t->w)
+		elf_wanted__settle(t->w);
 }
 
 /* A table at this place? True if so; t->ret says what came of it. */
@@ -384,7 +392,7 @@ static bool read_table(struct go_table *t, uint64_t offset, uint64_t vaddr, uint
 	}
 	bool ok = find_text(t);
 
-	if (ok && t->w)
+	if (ok && (t->w || t->each))
 		read_functions(t);
 	t->ret = ok;
 	free(t->data);
@@ -400,10 +408,10 @@ static bool table_hit(struct search *s, uint64_t offset, uint64_t vaddr)
 	return l && read_table(t, offset, vaddr, l->filesz - (vaddr - l->vaddr));
 }
 
-int elf_go__functions(const struct elf_image *img, struct elf_wanted *w)
+static int read_any(struct go_table t)
 {
 	static const char *const names[] = { ".gopclntab", ".data.rel.ro.gopclntab" };
-	struct go_table t = { .img = img, .w = w };
+	const struct elf_image *img = t.img;
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		const struct elf_section *s = elf_image__section(img, names[i], 0);
@@ -415,4 +423,14 @@ int elf_go__functions(const struct elf_image *img, struct elf_wanted *w)
 	}
 	search_all(&(struct search){ magics, 3, table_hit, img, &t, 0, 0 }, PF_R);
 	return t.ret;
+}
+
+int elf_go__functions(const struct elf_image *img, struct elf_wanted *w)
+{
+	return read_any((struct go_table){ .img = img, .w = w });
+}
+
+int elf_go__each(const struct elf_image *img, void *ctx, elf_go_fn fn)
+{
+	return read_any((struct go_table){ .img = img, .each = fn, .ctx = ctx });
 }

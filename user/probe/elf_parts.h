@@ -125,6 +125,8 @@ void elf_wanted__offer(struct elf_wanted *w, int64_t i, const struct elf_image *
  */
 int elf_symbols__read(const struct elf_image *img, uint32_t type, const struct elf_image *file,
 		      struct elf_wanted *w, enum elf_table table);
+/* Address of the variable of this name in .dynsym; 0 if there is none. */
+uint64_t elf_symbols__data(const struct elf_image *img, const char *name);
 /* The dynamic section's word for a tag; false if there is none. */
 bool elf_dynamic__get(const struct elf_image *img, int64_t tag, uint64_t *value);
 /* DT_SONAME, "" if none. */
@@ -143,5 +145,7 @@ int elf_minidebug__find(const struct elf_image *file, struct elf_wanted *w);
 void elf_go__version(const struct elf_image *img, char *buf, size_t size);
 /* As elf_symbols__read(), of Go's function table. */
 int elf_go__functions(const struct elf_image *img, struct elf_wanted *w);
+/* Calls fn for each function of that table. Returns as elf_go__functions(). */
+int elf_go__each(const struct elf_image *img, void *ctx, elf_go_fn fn);
 
 #endif /* WEFT_ELF_PARTS_H */

@@ -335,3 +335,25 @@ int elf_symbols__read(const struct elf_image *img, uint32_t type, const struct e
 	elf_wanted__settle(w);
 	return ret;
 }
+
+uint64_t elf_symbols__data(const struct elf_image *img, const char *name)
+{
+	Elf64_Sym *syms = NULL;
+	struct symbols t;
+	uint64_t found = 0;
+
+	if (!by_section(img, SHT_DYNSYM, &t) && !by_dynamic(img, &t))
+		return 0;
+	char *names = (char *)elf_image__load(img, t.names, t.names_len, ELF_TABLE_MAX);
+
+	if (t.count < ELF_SYMBOLS_MAX)
+		syms = (Elf64_Sym *)elf_image__load(img, t.offset, t.count * sizeof(*syms),
+						    ELF_TABLE_MAX);
+	for (uint64_t i = 0; names && syms && i < t.count && !found; i++)
+		if (ELF64_ST_TYPE(syms[i].st_info) == STT_OBJECT && syms[i].st_shndx != SHN_UNDEF &&
+		    syms[i].st_name < t.names_len && strcmp(names + syms[i].st_name, name) == 0)
+			found = syms[i].st_value;
+	free(names);
+	free(syms);
+	return found;
+}

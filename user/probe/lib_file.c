@@ -10,9 +10,11 @@
 #include "../lib/clock.h"
 #include "../lib/log.h"
 #include "place.h"
+#include "tail_jump.h"
 
 #define CODE_MAX (256u << 10) /* the longest function that is decoded whole */
 #define CODE_UNKNOWN 4096     /* of a function whose end is not known */
+#define VIA_MAX 4             /* functions that lead to another */
 
 static const char *base_name(const char *path)
 {
@@ -166,10 +168,37 @@ static void choose_funcs(struct lib_file *f, struct elf_func *at, uint64_t sure)
 	f->n_funcs = n;
 }
 
+/* Functions that other functions lead to. */
+static void find_by_jump(const struct lib_file *f, struct elf_file *elf, struct elf_func *at)
+{
+	struct elf_func from[VIA_MAX];
+
+	for (size_t i = 0; i < f->n_funcs; i++) {
+		const char *const *via = f->funcs[i].func->via;
+		size_t n = 0;
+
+		for (; via && !at[i].offset && via[n] && n < VIA_MAX; n++) {
+			const struct elf_func *fn = found(f, at, f->funcs[i].lib, via[n]);
+
+			from[n] = fn ? *fn : (struct elf_func){ 0 };
+		}
+		if (n && tail_jump__find(elf, from, n, &at[i]))
+			log_debug("%s: %s is where %s jumps to", f->path, f->funcs[i].func->symbol,
+				  via[0]);
+	}
+}
+
+/* Of what makes units of work, mostly only the result is looked at. */
+static bool needs_entry(const struct probe_desc *d)
+{
+	return d->what != PROBE_SPAWN || d->object;
+}
+
 /* The others are dealt with at the entry. */
 static bool needs_exit(const struct probe_desc *d)
 {
 	return d->what != PROBE_TLS_END && d->what != PROBE_TLS_SHUTDOWN &&
+	       d->what != PROBE_GO_SPAWN && d->what != PROBE_GO_HANDS_ON &&
 	       d->what != PROBE_CIPHER_OUT && d->result != PROBE_RESULT_ENTRY;
 }
 
@@ -211,14 +240,16 @@ static void say_places(struct file_func *fn, const struct places *p)
 	char *buf = fn->place;
 	size_t size = sizeof(fn->place);
 
-	say_place(buf, size, "entry", p->entry.offset, p->entry.cost, p->entry.insn);
+	if (needs_entry(&fn->func->desc))
+		say_place(buf, size, "entry", p->entry.offset, p->entry.cost, p->entry.insn);
 	if (p->exit_how == PLACE_EXIT_RETPROBE)
 		say_place(buf, size, "return probe", 0, p->exit_cost, NULL);
 	else if (p->exit_how == PLACE_EXIT_SITES && p->n_exits == 1)
 		say_place(buf, size, "exit", p->exits[0].at.offset, p->exits[0].at.cost,
 			  p->exits[0].at.insn);
 	else if (p->exit_how == PLACE_EXIT_SITES)
-		snprintf(buf + strlen(buf), size - strlen(buf), ", %zu exits", p->n_exits);
+		snprintf(buf + strlen(buf), size - strlen(buf), "%s%zu exits", buf[0] ? ", " : "",
+			 p->n_exits);
 }
 
 static int add_site(struct file_sites *s, size_t func, uint64_t offset, uint64_t cookie, bool ret)
@@ -286,6 +317,18 @@ static const struct file_func *same_code(const struct lib_file *f, const struct 
 	return NULL;
 }
 
+/* Where it calls another one. */
+static int find_call(struct kernel *k, struct lib_file *f, struct elf_file *elf,
+		     const struct elf_func *at, size_t i, struct places *out)
+{
+	uint64_t addr;
+	int err = goruntime__place(elf, &at[i], f->funcs[i].func, out, &addr);
+
+	if (!err && f->funcs[i].func->desc.what == PROBE_GO_SPAWN)
+		err = goruntime__site(k, elf, addr, &f->go, &f->funcs[i].more);
+	return err;
+}
+
 static int prepare_func(struct kernel *k, struct lib_file *f, struct elf_file *elf,
 			const struct elf_func *at, size_t i, struct places *places)
 {
@@ -301,11 +344,14 @@ static int prepare_func(struct kernel *k, struct lib_file *f, struct elf_file *e
 		return 0;
 	}
 	memset(places, 0, sizeof(*places));
-	int err = find_places(elf, &at[i], &fn->func->desc, places);
+	int err = fn->func->at_call ? find_call(k, f, elf, at, i, places)
+				    : find_places(elf, &at[i], &fn->func->desc, places);
 
 	if (err) {
 		snprintf(fn->why, sizeof(fn->why), "%s",
-			 err == -ENOTSUP  ? "where it returns can't be told for certain"
+			 err == -ENOTSUP  ? fn->func->at_call
+						    ? "its code is not as expected"
+						    : "where it returns can't be told for certain"
 			 : err == -EINVAL ? "its code can't be decoded"
 					  : strerror(-err));
 		return err == -ENOMEM ? err : 0;
@@ -329,9 +375,9 @@ static int add_entries(struct lib_file *f)
 	for (size_t i = 0; i < f->n_funcs && !err; i++) {
 		const struct file_func *fn = &f->funcs[i];
 
-		if (fn->entry)
+		if (fn->entry && needs_entry(&fn->func->desc))
 			err = add_site(fn->func->on_demand ? &f->demand : &f->always, i, fn->entry,
-				       PROBE_COOKIE(fn->desc, PROBE_AT_ENTER, 0), false);
+				       PROBE_COOKIE(fn->desc, PROBE_AT_ENTER, fn->more), false);
 	}
 	return err;
 }
@@ -346,6 +392,18 @@ static int prepare(struct kernel *k, struct lib_file *f, struct elf_file *elf,
 		err = prepare_func(k, f, elf, at, i, places);
 	free(places);
 	return err ? err : add_entries(f);
+}
+
+static void learn_runtime(struct lib_file *f, struct elf_file *elf, const struct elf_func *at)
+{
+	for (size_t i = 0; i < f->n_funcs && !f->python.state; i++)
+		if (f->funcs[i].lib->area == PROBE_AREA_RUNTIME && !f->funcs[i].lib->go &&
+		    at[i].offset)
+			python__learn(elf, f->path, &at[i], &f->python);
+	if (f->python.state && !python__knows(&f->python))
+		log_info(
+			"Python %u.%u (%s): where it keeps asyncio's tasks is not known for this version, so parents are found without",
+			f->python.version >> 8, f->python.version & 0xff, f->path);
 }
 
 static int look_into(struct kernel *k, struct lib_file *f, struct elf_file *elf, uint64_t wanted,
@@ -373,7 +431,9 @@ static int look_into(struct kernel *k, struct lib_file *f, struct elf_file *elf,
 	at = find_funcs(f, elf, program ? root : NULL, &err);
 	if (!at)
 		return err;
+	find_by_jump(f, elf, at);
 	choose_funcs(f, at, sure);
+	learn_runtime(f, elf, at);
 	snprintf(f->build_id, sizeof(f->build_id), "%s", elf_file__build_id(elf));
 	err = f->n_funcs ? prepare(k, f, elf, at) : 0;
 	free(at);
@@ -450,6 +510,20 @@ void lib_file__detach(struct kernel *k, struct file_sites *group)
 	group->attached = NULL;
 }
 
+bool lib_file__tells_goroutines(const struct lib_file *f)
+{
+	bool some = false;
+
+	for (size_t i = 0; i < f->n_funcs; i++) {
+		if (f->funcs[i].func->desc.what != PROBE_GO_SPAWN)
+			continue;
+		if (!f->funcs[i].attached)
+			return false;
+		some = true;
+	}
+	return some;
+}
+
 void lib_file__complain(const struct lib_file *f, pid_t pid)
 {
 	const struct file_func *first = NULL;
@@ -481,6 +555,7 @@ void lib_file__free(struct kernel *k, struct lib_file *f)
 	free(f->always.func);
 	free(f->demand.sites);
 	free(f->demand.func);
+	goruntime__free(k, &f->go);
 	free(f->funcs);
 	free(f->path);
 	if (f->fd >= 0)

@@ -9,8 +9,10 @@
 
 #include "../lib/list.h"
 #include "elf_file.h"
+#include "goruntime.h"
 #include "maps.h"
 #include "probe.h"
+#include "python.h"
 #include "table.h"
 
 /* A function of a row, in this file. */
@@ -19,6 +21,7 @@ struct file_func {
 	const struct probe_func *func;
 	uint64_t entry; /* where the entry probe sits in the file; 0: there is none */
 	int desc;       /* the kernel's number of its description */
+	uint32_t more;  /* upper half of the entry's cookie */
 	bool attached;  /* all of its probes */
 	char place[112];
 	char why[112]; /* why it is not attached; "": not tried */
@@ -46,6 +49,8 @@ struct lib_file {
 	const struct probe_library *lib; /* its first row */
 	struct file_func *funcs;
 	size_t n_funcs;
+	struct python_facts python;
+	struct goruntime go;
 	struct file_sites always, demand;
 };
 
@@ -60,6 +65,8 @@ int lib_file__load(struct kernel *k, int fd, const char *path, uint64_t wanted, 
 /* Attach one of its two groups, if it isn't; says what failed in its functions' `why`. */
 void lib_file__attach(struct kernel *k, struct lib_file *f, struct file_sites *group);
 void lib_file__detach(struct kernel *k, struct file_sites *group);
+/* Is the making of goroutines watched in all its ways? */
+bool lib_file__tells_goroutines(const struct lib_file *f);
 /* One line on what could not be attached, if there is anything. */
 void lib_file__complain(const struct lib_file *f, pid_t pid);
 /* Detaches and closes. */

@@ -14,6 +14,8 @@
  *   maps.c      which files a process has mapped
  *   lib_file.c  one such file: what of the table is in it, its sites, attached
  *   probes.c    the whole: files by identity, processes by file
+ *   units.c     whose runtime is known, told to the kernel side; python.c: which, and how to find it
+ *   tail_jump.c a function without a name: where others jump to
  */
 #ifndef WEFT_PROBE_H
 #define WEFT_PROBE_H
@@ -44,6 +46,11 @@ void probes__mapped(struct probes *p, pid_t pid, uint64_t ts, bool exec);
 /* A child has what its parent has; nothing is read. */
 void probes__fork(struct probes *p, pid_t parent, pid_t child);
 void probes__exit(struct probes *p, pid_t pid);
+/*
+ * The process did something, at `ts`: what could not be found out about its runtime before it was
+ * initialised is tried again, now and then.
+ */
+void probes__active(struct probes *p, pid_t pid, uint64_t ts);
 /* To be called after each batch of events. */
 void probes__settle(struct probes *p);
 /* About once a second, `now` in CLOCK_BOOTTIME ns: lets go what nobody maps any more. */

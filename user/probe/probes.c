@@ -24,6 +24,7 @@
 #include "../lib/log.h"
 #include "../lib/table.h"
 #include "lib_file.h"
+#include "units.h"
 
 #define LINGER_NS (5ull * 1000000000)
 #define UNUSED_MAX 1024
@@ -49,9 +50,10 @@ struct process {
 	struct mapping **maps;
 	size_t n, size;
 	enum cipher cipher;
-	uint64_t seen;  /* when it was first looked at, CLOCK_BOOTTIME ns */
-	bool changed;   /* to be looked at */
-	uint64_t since; /* ... because of something that happened then */
+	uint64_t seen;      /* when it was first looked at, CLOCK_BOOTTIME ns */
+	struct units units; /* its runtime */
+	bool changed;       /* to be looked at */
+	uint64_t since;     /* ... because of something that happened then */
 };
 
 struct probes {
@@ -74,6 +76,7 @@ struct look {
 	struct process *process;
 	struct mapping **maps;
 	size_t n, size;
+	struct units units;
 	char exe[PATH_MAX];
 	char root[32];
 	bool no_memory;
@@ -300,6 +303,8 @@ static bool see_mapping(void *ctx, const struct map_file *mf)
 	}
 	hold(l->p, l->process, m);
 	l->maps[l->n++] = m;
+	if (m->file && m->file->python.state)
+		units__python(&l->units, &m->file->python, mf->start - mf->offset);
 	return true;
 }
 
@@ -337,6 +342,11 @@ static void look_at(struct probes *p, struct process *pr)
 	pr->maps = l.maps;
 	pr->n = l.n;
 	pr->size = l.size;
+	for (size_t i = 0; i < pr->n; i++)
+		if (pr->maps[i]->file && lib_file__tells_goroutines(pr->maps[i]->file))
+			units__go(&l.units);
+	units__has(&pr->units, &l.units);
+	units__try(&pr->units, p->kernel, pr->pid, clock__boottime());
 	pr->changed = false;
 	pr->since = 0;
 }
@@ -376,6 +386,7 @@ void probes__mapped(struct probes *p, pid_t pid, uint64_t ts, bool exec)
 	if (exec) {
 		let_all_go(p, pr);
 		pr->cipher = CIPHER_UNSURE;
+		pr->units = (struct units){ 0 };
 		pr->seen = ts;
 		pr->since = 0;
 	}
@@ -423,6 +434,7 @@ void probes__fork(struct probes *p, pid_t parent, pid_t child)
 	if (!to)
 		return;
 	to->cipher = from->cipher;
+	units__has(&to->units, &from->units);
 	to->maps = from->n ? calloc(from->n, sizeof(*to->maps)) : NULL;
 	to->size = to->maps ? from->n : 0;
 	for (; to->n < to->size; to->n++) {
@@ -467,12 +479,21 @@ void probes__want_cipher(struct probes *p, pid_t pid, bool want)
 		  want ? "needed" : "not needed: its library uses the socket by itself");
 }
 
+void probes__active(struct probes *p, pid_t pid, uint64_t ts)
+{
+	struct process *pr = p->wanted ? table__get(&p->processes, (uint64_t)pid) : NULL;
+
+	if (pr)
+		units__try(&pr->units, p->kernel, pid, ts);
+}
+
 static void be_sure(void *ctx, uint64_t key, void *value)
 {
 	struct probes *p = ctx;
 	struct process *pr = value;
 
 	(void)key;
+	units__try(&pr->units, p->kernel, pr->pid, p->now);
 	if (pr->cipher == CIPHER_UNSURE && p->now > pr->seen + UNSURE_NS)
 		set_cipher(p, pr, CIPHER_UNWATCHED);
 }

@@ -23,6 +23,17 @@ struct probe_func {
 	bool on_demand;
 	/* Not attached in files that have this function too, which it only passes its call on to. */
 	const char *unless;
+	/*
+	 * Where no table names it: what all of these end in by jumping to it. NULL-terminated; NULL:
+	 * none.
+	 */
+	const char *const *via;
+	/*
+	 * Watched not where it begins, but where it calls this one (its only call of it), or at the
+	 * instruction behind that. NULL: where it begins.
+	 */
+	const char *at_call;
+	bool behind_call;
 };
 
 struct probe_library {
@@ -32,7 +43,7 @@ struct probe_library {
 	 */
 	const char *name;
 	const char *title; /* for people: "OpenSSL, BoringSSL, LibreSSL" */
-	enum probe_area { PROBE_AREA_TLS, PROBE_AREA_DB } area;
+	enum probe_area { PROBE_AREA_TLS, PROBE_AREA_DB, PROBE_AREA_RUNTIME } area;
 	/*
 	 * File names (basename) or DT_SONAMEs without what follows ".so": "libssl". NULL-terminated;
 	 * NULL: none.

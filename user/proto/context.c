@@ -25,6 +25,7 @@ static const struct carrier {
 	{ SLICE("x-b3-flags"), offsetof(struct facts_context, b3_flags), AGAIN_FIRST },
 	{ SLICE("uber-trace-id"), offsetof(struct facts_context, uber), AGAIN_FIRST },
 	{ SLICE("x-amzn-trace-id"), offsetof(struct facts_context, amzn), AGAIN_FIRST },
+	{ SLICE("x-request-id"), offsetof(struct facts_context, request_id), AGAIN_FIRST },
 	{ SLICE("sw8"), offsetof(struct facts_context, sw8), AGAIN_FIRST },
 };
 

@@ -67,7 +67,7 @@ static void decide(struct flow *f, const struct protocol *proto, enum weft_dir r
 	if (proto->init)
 		proto->init(f->state, conn__preopen(f->conn) || f->misses);
 
-	struct weft_policy policy = { 0 };
+	struct weft_policy policy = { .frames = proto->frames ? WEFT_FRAMES : WEFT_FRAMES_NOT };
 
 	for (int dir = 0; dir < 2; dir++) {
 		enum proto_dir role = flow__role(f, dir);

@@ -192,7 +192,7 @@ static void feed(struct flow *f, enum weft_dir dir, const struct piece *p, bool 
 		rest.data += n;
 		rest.pos += n;
 		rest.len -= n;
-		rest.call_begin = false;
+		rest.call_begin = rest.framed = false;
 	}
 	if (!rest.len)
 		return;

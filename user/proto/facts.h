@@ -28,6 +28,7 @@ struct facts_context {
 	struct slice uber;                                    /* uber-trace-id */
 	struct slice amzn;                                    /* x-amzn-trace-id */
 	struct slice sw8;
+	struct slice request_id; /* x-request-id: no context, but what proxies pass on */
 };
 
 struct facts_http {

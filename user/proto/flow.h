@@ -24,6 +24,7 @@ struct mark {
 	uint64_t call; /* number of the call within the flow */
 	bool fresh;    /* `start` begins a call that begins a turn */
 	bool ends_call;
+	bool framed;    /* struct piece's */
 	uint8_t events; /* events that end in this run: 0 or 1 */
 };
 

@@ -67,6 +67,7 @@ bool half__append(struct half *h, const struct piece *p, uint64_t call, bool fre
 		.call = call,
 		.fresh = fresh && p->call_begin,
 		.ends_call = p->call_end,
+		.framed = p->framed,
 		.events = p->event_end,
 	};
 	return true;
@@ -261,6 +262,7 @@ static struct proto_in view(const struct half *h, bool gap_follows)
 		.data = h->buf + h->off,
 		.len = h->len,
 		.fresh = h->marks[0].fresh && h->marks[0].start == h->pos,
+		.framed = h->marks[0].framed && h->marks[0].start == h->pos,
 		.gap_follows = gap_follows,
 		.call_end = h->marks[h->n_marks - 1].ends_call,
 	};

@@ -8,7 +8,8 @@
  * the last frame of the response, a RST_STREAM of either end, a GOAWAY that leaves it out. What
  * lies between is a part of its exchange (MESSAGE_PART).
  *
- * Bodies are stepped over by their length. Of a long call only the beginning is captured, so frame
+ * Bodies are stepped over by their length; the kernel side does the same, and shows the frames that
+ * lie behind them. Where it can't follow, only the beginning of a long call is captured, and frame
  * headers in its middle may pass unseen. Then frames are looked for again (http2_frame.c), the
  * header table is unknown but for what is added from there on (http2_hpack.c), and any stream may
  * have ended unseen. One that shows no frame any more is given up later, and its exchange says so.
@@ -480,10 +481,11 @@ const struct protocol protocol_http2 = {
 	.state_size = sizeof(struct http2),
 	.message_size = sizeof(struct http2_message),
 	.buffer_cap = 64 * 1024,
+	.frames = true,
 	/*
-	 * Header blocks are wanted whole, of every stream, and many streams share a call and a
-	 * turn: whatever a call gives. A turn is bounded all the same, for bodies that go in one
-	 * direction without an end.
+	 * Where the kernel side can't follow the frames (yet). Header blocks are wanted whole, of
+	 * every stream, and many streams share a call and a turn: whatever a call gives. A turn is
+	 * bounded all the same, for bodies that go in one direction without an end.
 	 */
 	.capture = {
 		[PROTO_REQ] = { .call_cap = 4096, .turn_cap = 256 * 1024, .tail = 64 },

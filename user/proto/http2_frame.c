@@ -170,6 +170,12 @@ ssize_t http2__find_frames(const struct http2 *st, enum proto_dir dir, const str
 	ssize_t found = -1;
 	size_t least = SIZE_MAX;
 
+	if (in->framed && in->len >= FRAME_HEADER) {
+		struct frame f = frame__read(in->data);
+
+		if (likely(in->data, &f))
+			return 0;
+	}
 	for (size_t at = 0; at < in->len && at < least; at++) {
 		bool preface = dir == PROTO_REQ && in->len - at >= PREFACE_SIZE &&
 			       !memcmp(in->data + at, PREFACE, PREFACE_SIZE);

@@ -56,6 +56,11 @@ struct proto_in {
 	 */
 	bool fresh;
 	/*
+	 * protocol.frames: the kernel side has followed the frames of this direction, and data[0]
+	 * begins one.
+	 */
+	bool framed;
+	/*
 	 * Bytes right behind data[len-1] are known to be missing (not captured or lost): waiting
 	 * for them is in vain.
 	 */
@@ -199,6 +204,8 @@ struct protocol {
 		uint32_t turn_cap;
 		uint8_t tail;
 	} capture[2];
+	/* its messages are HTTP/2's frames, which the kernel side can follow (WEFT_FRAMES) */
+	bool frames;
 
 	/*
 	 * The first bytes of a direction (possibly in mid-connection). Never says REQ/RESP on a

@@ -26,13 +26,6 @@
 #define CLOSING_NS (50ull * 1000 * 1000)
 #define CLOCK_STEP_NS 1000000 /* a smaller change of the real time is not worth a record */
 
-/* Capture until a connection's protocol is known. */
-static const struct weft_policy initial_policy = {
-	.call_cap = { 4096, 4096 },
-	.turn_cap = { 32768, 32768 },
-	.tail = { WEFT_TAIL_MAX, WEFT_TAIL_MAX },
-};
-
 static volatile sig_atomic_t stopped;
 
 static void on_signal(int sig)
@@ -359,7 +352,7 @@ static int start(struct live *l, char *why, size_t why_len)
 		.backend = o->backend,
 		.ring_bytes = o->ring_bytes,
 		.max_conns = o->max_conns,
-		.initial = initial_policy,
+		.initial = conns__initial_policy,
 		.verbose = o->verbose > 1,
 		.stats = o->verbose > 0,
 		.uprobes = o->libraries ? KERNEL_UPROBES_AUTO : KERNEL_UPROBES_OFF,

@@ -167,6 +167,8 @@ void live_processes__before(struct live_processes *lp, const struct weft_event *
 	struct traced *t;
 
 	follow_libraries(lp, ev);
+	if (ev->kind == WEFT_EV_DATA)
+		probes__active(lp->probes, (pid_t)ev->pid, ev->ts);
 	switch (ev->kind) {
 	case WEFT_EV_FORK:
 	case WEFT_EV_SELECT:

@@ -14,10 +14,33 @@ static bool event__open_valid(const struct weft_open *o)
 	       o->role <= WEFT_ROLE_SERVER;
 }
 
+/* Parts ascend, lie behind the head and inside the call; nothing but padding is behind them. */
+static bool event__parts_valid(const struct weft_data *d)
+{
+	uint32_t bytes = d->h.size - (uint32_t)sizeof(*d), at = d->head, behind = d->head;
+	struct weft_part part;
+
+	if (d->h.kind != WEFT_EV_DATA || d->dir > WEFT_IN || d->tail || bytes > WEFT_PARTS_MAX ||
+	    d->head > bytes || d->head > d->len)
+		return false;
+	while (bytes - at >= sizeof(part)) {
+		memcpy(&part, d->bytes + at, sizeof(part));
+		at += sizeof(part);
+		if (!part.len || part.len > bytes - at || part.off < behind || part.off > d->len ||
+		    part.len > d->len - part.off)
+			return false;
+		at += part.len;
+		behind = part.off + part.len;
+	}
+	return true;
+}
+
 static bool event__data_valid(const struct weft_data *d)
 {
 	uint32_t bytes = (uint32_t)d->head + d->tail;
 
+	if (d->h.flags & WEFT_F_PARTS)
+		return event__parts_valid(d);
 	if (d->head > WEFT_HEAD_MAX || d->tail > WEFT_TAIL_MAX)
 		return false;
 	if (d->dir > WEFT_IN || bytes > d->len || d->h.size != sizeof(*d) + ((bytes + 7) & ~7U))

@@ -4,6 +4,7 @@
 
 #include "node.h"
 
-extern const struct layer layer_remote, layer_socket, layer_runtime, layer_thread, layer_sdk;
+extern const struct layer layer_remote, layer_socket, layer_runtime, layer_content, layer_thread,
+	layer_sdk;
 
 #endif

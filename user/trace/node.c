@@ -14,6 +14,7 @@ static const struct {
 	[EVIDENCE_LAST_READ] = { "last-read", 0.9 },
 	[EVIDENCE_THREAD] = { "thread", 0.98 },
 	[EVIDENCE_BACKWARD] = { "backward", 0.98 },
+	[EVIDENCE_CONTENT] = { "content", 0.95 },
 	[EVIDENCE_RUNTIME] = { "runtime", 0.99 },
 	[EVIDENCE_SOCKET] = { "socket", 1.0 },
 };

@@ -4,7 +4,7 @@
  *
  *   tracer.c    exchanges in, nodes made, spans built
  *   node.c      the tree: linking by evidence, never in a circle
- *   remote.c, socket.c, runtime.c, thread.c
+ *   remote.c, socket.c, runtime.c, content.c, thread.c
  *               the layers: each one kind of evidence; layers.c lists them in one table
  *   revise.c    what is learnt of an exchange after it was handed over
  *   sdk.c       processes that need no spans from us
@@ -29,6 +29,8 @@ enum evidence {
 	EVIDENCE_THREAD,
 	/* the answer to the request was written right after the answer to the call was read */
 	EVIDENCE_BACKWARD,
+	/* a proxy's call that is like the request that it passes on */
+	EVIDENCE_CONTENT,
 	EVIDENCE_RUNTIME, /* the runtime's own unit of work */
 	EVIDENCE_SOCKET,  /* both ends of the connection are traced: the same bytes */
 	EVIDENCE_MAX,
@@ -91,11 +93,26 @@ struct node {
 	/* client: its thread slept between what made it call, or its answer, and what followed */
 	bool slept;
 	bool backward_clash; /* two requests claim it: neither gets it */
+	/* client: whoever claims it answered another request without reading in between */
+	bool claimer_answered_twice;
+	/* client: the first call on a connection, and it is not known for whom that was made */
+	bool maker_unseen;
+
+	/* content layer, server: a hash of what a proxy passes on; 0: not looked at */
+	uint64_t likeness;
+	/* and the call by which it was; client: the request like it */
+	uint64_t passed_on;
 
 	/* runtime layer, client: its runtime told the unit of work that made it */
 	bool unit_told;
-	uint64_t unit_conn; /* and this is the connection of its request; 0 it knows none */
+	bool unit_ahead; /* WEFT_F_AHEAD */
+	/* and this is the connection of its request; 0 it knows none. Server: it came on this one */
+	uint64_t unit_conn;
 	uint32_t unit_pos;
+	/* client: its request was released before the call was made; as span_id, trace_id */
+	bool left;
+	uint8_t left_trace[16], left_span[8];
+	uint8_t left_flags;
 
 	struct arena arena;
 };
@@ -115,6 +132,8 @@ struct tracer {
 	struct table owners;  /* struct owner, by socket */
 	struct table users;   /* struct user: the threads and pools of a process, by PID */
 	struct table sdks;    /* struct sdk, by PID */
+	struct table proxies; /* content layer: struct proxy, by PID */
+	struct table alike;   /* struct alike, by likeness */
 	struct {
 		struct table threads, conns; /* struct unit_thread, unit_conn */
 		struct list threads_by_use, conns_by_use;
@@ -131,6 +150,8 @@ struct layer {
 	void (*begin)(struct tracer *t, struct node *n, struct exchange *x, uint32_t req_pos);
 	void (*moved)(struct tracer *t, struct node *n, enum proto_dir dir, uint32_t tid,
 		      uint64_t ts);
+	/* The thread answered a request that nobody saw. */
+	void (*strange_answer)(struct tracer *t, uint32_t pid, uint32_t tid);
 	void (*ended)(struct tracer *t, struct node *n, const struct facts *f);
 	void (*released)(struct tracer *t, struct node *n); /* forget what you hold of it */
 	void (*process_exit)(struct tracer *t, uint32_t pid);
@@ -164,6 +185,9 @@ bool thread__holds(struct tracer *t, struct node *call, bool outside);
  * was made long before, to be kept. Only for a connection that was made for it.
  */
 void node__start_with_connect(struct node *n, const struct exchange *x);
+#define NODE_SCRATCH_MAX (64 * 1024) /* what describing an exchange may take */
+/* tracer.c: what is known of an exchange that is under way. False: nothing, or it has ended. */
+bool node__describe(const struct node *n, struct arena *scratch, struct facts *f);
 /* tracer.c: the remote layer's facts of a node that has not ended yet */
 void node__read_context(struct node *n);
 void remote__take(struct node *n, const struct facts_context *c);

@@ -76,6 +76,14 @@ static bool has_span(const uint8_t span_id[8])
 static void pin_root(struct node *n)
 {
 	node__read_context(n);
+	if (!n->remote && n->left) {
+		memcpy(n->trace_id, n->left_trace, 16);
+		memcpy(n->parent_span, n->left_span, 8);
+		n->source = evidence__name(EVIDENCE_RUNTIME);
+		n->confidence = evidence__confidence(EVIDENCE_RUNTIME);
+		n->flags = n->left_flags | OTLP_FLAG_KNOWN;
+		return;
+	}
 	if (!n->remote) {
 		ids__trace(n->trace_id);
 		n->flags = TRACE_FLAG_SAMPLED | IDS_FLAG_RANDOM | OTLP_FLAG_KNOWN;

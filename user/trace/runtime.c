@@ -8,6 +8,7 @@
  * So what was said of a thread is kept for a while, and a call asks what held when it was made.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "layers.h"
 
@@ -19,6 +20,7 @@
 struct said {
 	uint64_t ts, conn;
 	uint32_t pos;
+	bool ahead;
 };
 
 /* What a thread's units were, in a ring, the oldest overwritten. */
@@ -35,9 +37,14 @@ struct unit_conn {
 	struct list by_use;
 	uint64_t id;
 	uint32_t pid;
-	struct {
+	struct unit_request {
 		uint64_t node, start;
 		uint32_t pos;
+		/* read before the one before it was answered; the next one was, before this one was */
+		bool early, overtaken;
+		bool released; /* and these were its ids: what it left behind may call later */
+		uint8_t trace_id[16], span_id[8];
+		uint8_t flags;
 	} requests[REQUESTS_MAX];
 	unsigned n;
 };
@@ -86,7 +93,16 @@ static void unit(struct tracer *t, const struct weft_unit *u)
 		list__init(&th->by_use);
 	}
 	used(&t->units.threads_by_use, &th->by_use);
-	th->said[th->n++ % SAID_MAX] = (struct said){ u->h.ts, u->h.conn, u->pos };
+	th->said[th->n++ % SAID_MAX] = (struct said){ u->h.ts, u->h.conn, u->pos,
+						      u->h.flags & WEFT_F_AHEAD };
+}
+
+/* One that is not answered yet: its end, where it has one, is the present. */
+static bool under_way(const struct tracer *t, const struct unit_request *r)
+{
+	const struct node *n = node__by_id(t, r->node);
+
+	return n && !n->ended;
 }
 
 /* A request was read: its bytes are its name. */
@@ -109,19 +125,28 @@ static void request_read(struct tracer *t, struct node *n, const struct exchange
 		list__init(&c->by_use);
 	}
 	used(&t->units.conns_by_use, &c->by_use);
-	unsigned i = c->n++ % REQUESTS_MAX;
+	struct unit_request *r = &c->requests[c->n % REQUESTS_MAX];
+	struct unit_request *before = &c->requests[(c->n - 1) % REQUESTS_MAX];
+	bool early = c->n && under_way(t, before);
 
-	c->requests[i].node = n->id;
-	c->requests[i].start = n->start;
-	c->requests[i].pos = req_pos;
+	if (early)
+		before->overtaken = true;
+	c->n++;
+	*r = (struct unit_request){
+		.node = n->id, .start = n->start, .pos = req_pos, .early = early
+	};
+	n->unit_conn = c->id;
 }
 
 /*
- * The request that begins last before `pos`. Where several began in the bytes of one call, which of
- * them was meant is not known.
+ * The request that begins last before `pos`. Which one is meant is not known where several began in
+ * the bytes of one call, or where the connection was read ahead of the unit and one is not answered
+ * yet. (What is done for the next one may look like what the one before has left behind, too.)
  */
-static struct node *request_before(struct tracer *t, uint64_t conn, uint32_t pos)
+static const struct unit_request *request_before(struct tracer *t, const struct node *call)
 {
+	uint64_t conn = call->unit_conn;
+	uint32_t pos = call->unit_pos;
 	const struct unit_conn *c = table__get(&t->units.conns, conn);
 	unsigned n = !c ? 0 : c->n < REQUESTS_MAX ? c->n : REQUESTS_MAX, best = n;
 
@@ -134,7 +159,46 @@ static struct node *request_before(struct tracer *t, uint64_t conn, uint32_t pos
 	for (unsigned i = 0; i < n; i++)
 		if (best < n && i != best && c->requests[i].start == c->requests[best].start)
 			return NULL;
-	return best < n ? node__by_id(t, c->requests[best].node) : NULL;
+	if (best == n || (call->unit_ahead && c->requests[best].early) ||
+	    (c->requests[best].overtaken && !under_way(t, &c->requests[best])))
+		return NULL;
+	return &c->requests[best];
+}
+
+/* What the runtime told of a call that was made: its request, or what is left of it. */
+static void believe(struct tracer *t, struct node *call)
+{
+	const struct unit_request *r = call->unit_conn ? request_before(t, call) : NULL;
+	struct node *request = r ? node__by_id(t, r->node) : NULL;
+
+	if (!r || r->start > call->start)
+		return;
+	if (request && request->pid == call->pid)
+		node__propose(call, request, EVIDENCE_RUNTIME);
+	if (request || !r->released)
+		return;
+	call->left = true;
+	memcpy(call->left_trace, r->trace_id, 16);
+	memcpy(call->left_span, r->span_id, 8);
+	call->left_flags = r->flags;
+}
+
+/* Its ids are kept, for what it left behind. */
+static void released(struct tracer *t, struct node *n)
+{
+	struct unit_conn *c = n->server && n->pinned ? table__get(&t->units.conns, n->unit_conn)
+						     : NULL;
+
+	for (unsigned i = 0; c && i < c->n && i < REQUESTS_MAX; i++) {
+		struct unit_request *r = &c->requests[i];
+
+		if (r->node != n->id)
+			continue;
+		r->released = true;
+		memcpy(r->trace_id, n->trace_id, 16);
+		memcpy(r->span_id, n->span_id, 8);
+		r->flags = n->flags & 0xff;
+	}
 }
 
 /* What held on the thread at `ts`; NULL: nothing was ever said of it before. */
@@ -156,16 +220,14 @@ static const struct said *said_at(const struct tracer *t, uint32_t pid, uint32_t
 static void call_made(struct tracer *t, struct node *n, uint32_t tid, uint64_t ts)
 {
 	const struct said *s = said_at(t, n->pid, tid, ts);
-	struct node *request;
 
 	if (!s)
 		return;
 	n->unit_told = true;
+	n->unit_ahead = s->ahead;
 	n->unit_conn = s->conn;
 	n->unit_pos = s->pos;
-	request = s->conn ? request_before(t, s->conn, s->pos) : NULL;
-	if (request && request->pid == n->pid && request->start <= n->start)
-		node__propose(n, request, EVIDENCE_RUNTIME);
+	believe(t, n);
 }
 
 static void begin(struct tracer *t, struct node *n, struct exchange *x, uint32_t req_pos)
@@ -182,12 +244,13 @@ static void begin(struct tracer *t, struct node *n, struct exchange *x, uint32_t
 static void ended(struct tracer *t, struct node *n, const struct facts *f)
 {
 	(void)f;
-	if (n->server || !n->unit_conn || n->evidence >= EVIDENCE_RUNTIME)
+	if (n->server || !n->unit_conn || n->evidence > EVIDENCE_RUNTIME)
 		return;
-	struct node *request = request_before(t, n->unit_conn, n->unit_pos);
-
-	if (request && request->pid == n->pid && request->start <= n->start)
-		node__propose(n, request, EVIDENCE_RUNTIME);
+	/* then it looked as if the one before was meant */
+	if (n->evidence == EVIDENCE_RUNTIME && !n->pinned)
+		node__orphan(n);
+	n->left = false;
+	believe(t, n);
 }
 
 static void process_exit(struct tracer *t, uint32_t pid)
@@ -221,6 +284,7 @@ const struct layer layer_runtime = {
 	.unit = unit,
 	.begin = begin,
 	.ended = ended,
+	.released = released,
 	.process_exit = process_exit,
 	.free = free_all,
 };

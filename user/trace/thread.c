@@ -391,6 +391,7 @@ static void request_read(struct tracer *t, struct node *n, struct thread *th)
 static void call_written(struct tracer *t, struct node *n, struct exchange *x, struct thread *th)
 {
 	const struct weft_addr *peer = &x->conn->open.remote;
+	bool first = !x->conn->called;
 	struct node *owner = connected_for(t, x->conn);
 	uint64_t ip;
 
@@ -400,6 +401,7 @@ static void call_written(struct tracer *t, struct node *n, struct exchange *x, s
 	n->pool = table__mix(table__mix(n->pid, ip), peer->port | 1ull << 32);
 	bool made_for_it = owner && !owner->ended;
 
+	n->maker_unseen = first && !made_for_it;
 	if (!made_for_it) {
 		owner = current(t, th);
 		n->slept = th->awake_since > th->read_ts;
@@ -502,9 +504,12 @@ static void answer_written(struct tracer *t, struct node *request, struct thread
 		claim(t, call, request, key);
 	} else if (th->read == READ_NOTHING && th->wrote && th->wrote != request->id)
 		call = node__by_id(t, th->claimed);
-	/* Two answers written after one read: whose it was is anybody's guess. */
+	/*
+	 * Two answers written after one read: where a thread does several things at once, whose it
+	 * was is anybody's guess. A worker does one thing after the other.
+	 */
 	if (call && th->read == READ_NOTHING)
-		call->backward_clash = true;
+		call->claimer_answered_twice = true;
 	/*
 	 * A worker that answers for the thread that read the request: all it called since its last
 	 * answer.
@@ -517,6 +522,19 @@ static void answer_written(struct tracer *t, struct node *request, struct thread
 		th->claimed = call ? call->id : 0;
 	}
 	th->read = READ_NOTHING;
+	th->n_segment = 0;
+	th->segment_spoilt = false;
+}
+
+/* What the thread did until now may have been for a request that nobody saw. */
+static void strange_answer(struct tracer *t, uint32_t pid, uint32_t tid)
+{
+	struct thread *th = table__get(&t->threads, thread_key(pid, tid));
+
+	if (!th)
+		return;
+	th->read = READ_NOTHING;
+	th->inside = th->wrote = th->claimed = 0;
 	th->n_segment = 0;
 	th->segment_spoilt = false;
 }
@@ -612,7 +630,9 @@ bool thread__holds(struct tracer *t, struct node *call, bool outside)
 		call->evidence = EVIDENCE_LAST_READ;
 	switch (call->evidence) {
 	case EVIDENCE_BACKWARD:
-		if (call->backward_clash)
+		/* Where its runtime tells units of work, and told none: two witnesses may be wrong. */
+		if (call->backward_clash ||
+		    (shared && (call->unit_told || call->claimer_answered_twice)))
 			return false;
 		return !shared ||
 		       (call->guess == call->parent->id && !call->slept && !by_chance(t, call));
@@ -621,7 +641,8 @@ bool thread__holds(struct tracer *t, struct node *call, bool outside)
 		if (p)
 			book(&p->guesses, &p->vetoes, outside);
 		/* A runtime that tells its units knows better than a guess, also when it knows none. */
-		return !call->unit_told && !call->claimer && !call->slept && guesses_hold(t, call);
+		return !call->unit_told && !call->claimer && !call->slept && !call->maker_unseen &&
+		       guesses_hold(t, call);
 	default: return true;
 	}
 }
@@ -661,6 +682,7 @@ const struct layer layer_thread = {
 	.connecting = connecting,
 	.begin = begin,
 	.moved = moved,
+	.strange_answer = strange_answer,
 	.ended = ended,
 	.process_exit = process_exit,
 	.free = free_all,

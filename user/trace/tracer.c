@@ -7,8 +7,6 @@
 #include "../proto/tls.h"
 #include "node.h"
 
-#define SCRATCH_MAX (64 * 1024) /* what describe() may write of one exchange */
-
 struct tracer *tracer__new(const struct tracer_config *cfg)
 {
 	struct tracer *t = calloc(1, sizeof(*t));
@@ -127,18 +125,24 @@ void node__start_with_connect(struct node *n, const struct exchange *x)
 		n->start = connect;
 }
 
+bool node__describe(const struct node *n, struct arena *scratch, struct facts *f)
+{
+	const struct exchange *x = n->x;
+
+	return x && x->proto->describe(x->state, x->reqs, x->resps, x->n,
+				       x->flags | EXCHANGE_NO_RESPONSE, scratch, f);
+}
+
 /* The request's context, for a node whose exchange is still under way. */
 void node__read_context(struct node *n)
 {
 	struct facts f = { 0 };
 	struct arena scratch;
-	struct exchange *x = n->x;
 
-	if (!x || n->remote)
+	if (n->remote)
 		return;
-	arena__init(&scratch, SCRATCH_MAX);
-	if (x->proto->describe(x->state, x->reqs, x->resps, x->n, x->flags | EXCHANGE_NO_RESPONSE,
-			       &scratch, &f))
+	arena__init(&scratch, NODE_SCRATCH_MAX);
+	if (node__describe(n, &scratch, &f))
 		remote__take(n, &f.context);
 	arena__reset(&scratch);
 }
@@ -173,6 +177,13 @@ static void on_moved(void *ctx, struct exchange *x, enum proto_dir dir, uint32_t
 			layer_table[i]->moved(ctx, x->node, dir, tid, ts);
 }
 
+static void on_strange_answer(void *ctx, uint32_t pid, uint32_t tid)
+{
+	for (size_t i = 0; layer_table[i]; i++)
+		if (layer_table[i]->strange_answer)
+			layer_table[i]->strange_answer(ctx, pid, tid);
+}
+
 static void on_end(void *ctx, struct exchange *x)
 {
 	struct tracer *t = ctx;
@@ -181,7 +192,7 @@ static void on_end(void *ctx, struct exchange *x)
 	struct arena scratch;
 	struct span *s = n ? span__new() : NULL;
 
-	arena__init(&scratch, SCRATCH_MAX);
+	arena__init(&scratch, NODE_SCRATCH_MAX);
 	bool made = s && !n->withdrawn && build(t, s, x, &f, &scratch);
 
 	if (n) {
@@ -220,6 +231,7 @@ struct exchange_sink tracer__exchange_sink(struct tracer *t)
 		.ctx = t,
 		.begin = on_begin,
 		.moved = on_moved,
+		.strange_answer = on_strange_answer,
 		.end = on_end,
 		.number = revise__number,
 		.stretch = revise__stretch,

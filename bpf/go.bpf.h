@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Go's units of work are its goroutines (unit.bpf.h): who begets whom, and who has something written
+ * by another. What is read of the runtime's structs is believed where they bear each other out, so
+ * no versions are needed: a goroutine names its thread's struct and that one names it back.
+ */
+#ifndef WEFT_GO_BPF_H
+#define WEFT_GO_BPF_H
+
+#include "tls.bpf.h"
+
+/*
+ * The beginning of runtime.g, the same in 1.17 to 1.26:
+ *   { stack { lo, hi }, stackguard0, stackguard1, _panic, _defer, m, sched { sp, pc, g, ... } ... }
+ */
+struct go_g {
+	__u64 lo, hi, guards[2], panic, defer;
+	__u64 m;
+	__u64 sched_sp, sched_pc, sched_g;
+};
+
+/* runtime.m.curg: up to 1.24, and from 1.25 on */
+#define GO_CURG_OLD 192
+#define GO_CURG 184
+
+static __always_inline __u64 go__curg_at(__u64 m, __u64 g0, __u32 offset)
+{
+	__u64 g, of;
+
+	if (bpf_probe_read_user(&g, sizeof(g), (void *)(m + offset)) || !g || g == g0 ||
+	    bpf_probe_read_user(&of, sizeof(of), (void *)(g + offsetof(struct go_g, m))) || of != m)
+		return 0;
+	return g;
+}
+
+/* The goroutine for which the thread works on its system stack; 0: none, or not plain to see. */
+static __always_inline __u64 go__curg(__u64 g0)
+{
+	__u64 m;
+
+	if (bpf_probe_read_user(&m, sizeof(m), (void *)(g0 + offsetof(struct go_g, m))))
+		return 0;
+	return go__curg_at(m, g0, GO_CURG) ?: go__curg_at(m, g0, GO_CURG_OLD);
+}
+
+/* What a goroutine begets works for the same, if that is still what was read last. */
+static __always_inline int go__inherited(__u64 parent, struct label *out)
+{
+	struct conn_state *st;
+	struct label_key k;
+	struct label *l;
+
+	unit__key(&k, parent);
+	l = bpf_map_lookup_elem(&labels, &k);
+	if (!l || l->how != LABEL_AT)
+		return -1;
+	*out = *l;
+	if (l->inherited)
+		return 0;
+	st = unit__conn(l->sock, l->ino);
+	if (st && st->next[WEFT_IN] != l->pos)
+		return -1;
+	out->inherited = 1;
+	return 0;
+}
+
+/* The beginning of what the child's scheduler knows, and with which function it begins. */
+static __always_inline int go__is_heir(__u64 child, __u32 file, __u64 ip)
+{
+	struct go_start_key start = { .file = file };
+	__u64 sched[3]; /* sp, pc, g */
+
+	if (bpf_probe_read_user(sched, sizeof(sched),
+				(void *)(child + offsetof(struct go_g, sched_sp))) ||
+	    sched[2] != child)
+		return 0;
+	start.distance = sched[1] - ip;
+	return !bpf_map_lookup_elem(&go_starts, &start);
+}
+
+/* A goroutine has been made, on the system stack g0, by the code at `ip` of the file. */
+__global int go__spawned(struct filter *f, __u64 child, __u64 g0, __u32 file, __u64 ip)
+{
+	struct label_key k;
+	struct label l = {};
+	__u64 parent;
+
+	if (!f || f->runtime.kind != RUNTIME_GO)
+		return 0;
+	parent = go__curg(g0);
+	unit__key(&k, child);
+	if (parent && !go__inherited(parent, &l) && go__is_heir(child, file, ip))
+		unit__put(&k, &l);
+	else /* there may be a label of a goroutine that had the same address */
+		bpf_map_delete_elem(&labels, &k);
+	return 0;
+}
+
+/*
+ * The connection below a net.Conn at `at`: a socket, a TLS session, or a struct that begins with a
+ * net.Conn which is a socket.
+ */
+static __always_inline struct conn_state *go__conn(__u64 at, struct who *w)
+{
+	struct conn_state *st;
+	__u64 sk, data;
+
+	sk = tls__go_sock(at);
+	if (sk)
+		return conn__state(sk, 0);
+	if (bpf_probe_read_user(&data, sizeof(data), (void *)(at + 8)))
+		return NULL;
+	st = tls__find(data, w->tgid);
+	if (st)
+		return st;
+	sk = tls__go_sock(data);
+	return sk ? conn__state(sk, 0) : NULL;
+}
+
+/* From now on, what is written there is written for whom the goroutine `g` works for. */
+__global int go__hands_on(struct filter *f, struct who *w, __u64 g, __u64 at)
+{
+	struct owner o = {};
+	struct conn_state *st;
+	struct label_key k;
+	struct label *l;
+	__u64 key;
+
+	if (!f || !w || f->runtime.kind != RUNTIME_GO)
+		return 0;
+	st = go__conn(at, w);
+	if (!st)
+		return 0;
+	key = st->sock;
+	o.ino = st->ino;
+	unit__key(&k, g);
+	l = bpf_map_lookup_elem(&labels, &k);
+	if (l && l->how == LABEL_AT) {
+		o.conn = l->conn;
+		o.pos = l->pos;
+		o.ahead = l->ahead;
+	}
+	if (bpf_map_update_elem(&owners, &key, &o, BPF_ANY)) {
+		bpf_map_delete_elem(&owners, &key);
+		emit__drop(WEFT_DROP_NO_STATE);
+	}
+	return 0;
+}
+
+#endif /* WEFT_GO_BPF_H */

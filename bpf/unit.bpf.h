@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Units of work, where a runtime carries one from callback to callback and from thread to thread: a
+ * context of Python's, a goroutine. Which one runs is read out of the process at a socket call; of
+ * which request it is, is kept here, as a label:
+ *
+ *   - What reads from a connection that the process serves works for that connection's request.
+ *   - What a unit begets inherits its label, as it is at that moment. Of that the function tells
+ *     that begets (PROBE_SPAWN): pointers are used again, so whoever inherits nothing loses what
+ *     was there before.
+ *   - What is begotten right behind an accept works for the new connection, whose requests come
+ *     later (Python: one task serves a connection, and another callback reads for it).
+ *   - What answers a second time on a connection, for which something else reads, serves it.
+ *
+ * Where this does not hold, there is no label rather than a wrong one: a unit that reads for a
+ * second connection while it owes the first one an answer is an event loop, and nobody's. Python
+ * code outside of Context.run() is in its thread's own context, which never was entered: that is no
+ * unit at all.
+ */
+#ifndef WEFT_UNIT_BPF_H
+#define WEFT_UNIT_BPF_H
+
+#include "conn.bpf.h"
+
+/* Does the process have a runtime that is known, and is this still the program that it was? */
+static __always_inline int unit__known(struct filter *f, struct task_struct *task)
+{
+	return f->bits & FILTER_RUNTIME && task->mm &&
+	       BPF_CORE_READ(task->mm, start_stack) == f->runtime.space;
+}
+
+/* What runs, as the runtime sees it. */
+struct unit {
+	__u64 id;   /* its address */
+	__u64 vars; /* Python: its variables, which a copy shares at first; Go: UNIT_GOROUTINE */
+};
+
+#define UNIT_GOROUTINE 1 /* no address */
+
+/* The beginning of Python's PyContext, the same in 3.7 to 3.13. */
+struct python_context {
+	__u64 refs, type, prev, vars, weak;
+	__s32 entered;
+	__u32 pad;
+};
+
+/* struct Py_tss_t */
+struct python_key {
+	__s32 is_initialized;
+	__u32 key;
+};
+
+/* glibc's struct pthread: its first keys are in itself, { seq, data } each. */
+#define GLIBC_KEYS 0x310
+#define GLIBC_KEYS_N 32
+
+static __always_inline int unit__python_context(struct runtime *rt, __u64 at,
+						struct python_context *c)
+{
+	return bpf_probe_read_user(c, sizeof(*c), (void *)at) || c->type != rt->type ? -1 : 0;
+}
+
+static __always_inline int unit__python(struct runtime *rt, __u64 fs, struct unit *u)
+{
+	struct python_context c;
+	struct python_key k;
+	__u64 state, at;
+
+	if (bpf_probe_read_user(&k, sizeof(k), (void *)rt->key) || k.is_initialized != 1 ||
+	    k.key >= GLIBC_KEYS_N)
+		return -1;
+	if (bpf_probe_read_user(&state, sizeof(state),
+				(void *)(fs + GLIBC_KEYS + 16 * (__u64)k.key + 8)) ||
+	    !state)
+		return -1;
+	if (bpf_probe_read_user(&at, sizeof(at), (void *)(state + rt->context)) || !at ||
+	    unit__python_context(rt, at, &c) || !c.entered)
+		return -1;
+	u->id = at;
+	u->vars = c.vars;
+	return 0;
+}
+
+/*
+ * The goroutine that runs is where thread-local storage has it, unless the program was linked with C
+ * that has thread-local variables: it is one if the thread is on its stack. (The first words of
+ * runtime.g are the stack's bounds.)
+ */
+static __always_inline __u64 unit__goroutine(struct task_struct *task, __u64 fs)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	__u64 g, stack[2], sp = PT_REGS_SP_CORE(regs);
+
+	if (bpf_probe_read_user(&g, sizeof(g), (void *)(fs - 8)) || !g ||
+	    bpf_probe_read_user(stack, sizeof(stack), (void *)g))
+		return 0;
+	return stack[0] <= sp && sp < stack[1] ? g : 0;
+}
+
+/* Which unit this thread is in; -1, and id 0: in none, or none that can be told. */
+__global int unit__current(struct filter *f, struct unit *u)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u64 fs;
+
+	if (!u)
+		return -1;
+	*u = (struct unit){};
+	if (!f || !unit__known(f, task))
+		return -1;
+	fs = BPF_CORE_READ(task, thread.fsbase);
+	if (f->runtime.kind == RUNTIME_PYTHON)
+		return unit__python(&f->runtime, fs, u);
+	if (f->runtime.kind == RUNTIME_GO) {
+		u->id = unit__goroutine(task, fs);
+		u->vars = UNIT_GOROUTINE;
+	}
+	return u->id ? 0 : -1;
+}
+
+static __always_inline void unit__key(struct label_key *k, __u64 id)
+{
+	k->unit = id;
+	k->tgid = bpf_get_current_pid_tgid() >> 32;
+	k->pad = 0;
+}
+
+/* A TLS session's key has no top bit, a socket's address has. */
+static __always_inline int unit__is_session(__u64 sock)
+{
+	return !(sock >> 63);
+}
+
+static __always_inline struct conn_state *unit__conn(__u64 sock, __u64 ino)
+{
+	struct conn_state *st = bpf_map_lookup_elem(&conns, &sock);
+
+	return st && st->ino == ino ? st : NULL;
+}
+
+/*
+ * What a label says at this moment, if anything: a connection and how far it has been read. Where
+ * the unit did not read that far itself, it may be ahead of what the unit is at.
+ */
+static __always_inline int unit__resolve(struct label *l, struct label *out)
+{
+	struct conn_state *st;
+
+	*out = *l;
+	if (l->how == LABEL_AT)
+		return 0;
+	if (l->how != LABEL_SERVES)
+		return -1;
+	st = unit__conn(l->sock, l->ino);
+	if (!st || !st->conn || st->turn_dir > WEFT_IN)
+		return -1;
+	out->how = LABEL_AT;
+	out->conn = st->conn;
+	out->pos = st->next[WEFT_IN];
+	out->ahead = !l->conn || l->pos != out->pos;
+	return 0;
+}
+
+static __always_inline void unit__put(struct label_key *k, struct label *l)
+{
+	if (bpf_map_update_elem(&labels, k, l, BPF_ANY)) {
+		/* an old label would be a wrong one */
+		bpf_map_delete_elem(&labels, k);
+		emit__drop(WEFT_DROP_NO_STATE);
+	}
+}
+
+/* The unit works for this connection from now on. */
+static __always_inline void unit__serves(struct label_key *k, struct conn_state *st, __u8 how,
+					 __u64 conn)
+{
+	struct label l = {
+		.sock = st->sock, .ino = st->ino, .conn = conn, .pos = st->next[WEFT_IN], .how = how
+	};
+
+	unit__put(k, &l);
+}
+
+/* One unit, several connections at once: an event loop. */
+static __always_inline void unit__nobody(struct label_key *k)
+{
+	struct label l = { .how = LABEL_NOBODY };
+
+	unit__put(k, &l);
+}
+
+/* Has the unit itself read what its label names? */
+static __always_inline int unit__has_read(const struct unit *u, const struct label *l)
+{
+	return u->vars == UNIT_GOROUTINE ? l->how == LABEL_AT && !l->inherited
+					 : l->how == LABEL_SERVES;
+}
+
+/*
+ * Something was read on a connection that the process serves. A goroutine that reads a request goes
+ * on to serve it; what others read there since, ahead of it, is not its business.
+ */
+__global int unit__received(struct unit *u, struct conn_state *st)
+{
+	struct conn_state *other;
+	struct label_key k;
+	struct label *l;
+
+	if (!u || !st)
+		return 0;
+	unit__key(&k, u->id);
+	l = bpf_map_lookup_elem(&labels, &k);
+	if (l && l->how == LABEL_NOBODY)
+		return 0;
+	if (l && unit__has_read(u, l) && l->sock != st->sock) {
+		/* its ciphertext, which is no request */
+		if (unit__is_session(l->sock) && !unit__is_session(st->sock))
+			return 0;
+		other = unit__conn(l->sock, l->ino);
+		if (unit__is_session(l->sock) == unit__is_session(st->sock) && other &&
+		    other->turn_dir == WEFT_IN) {
+			unit__nobody(&k);
+			return 0;
+		}
+	}
+	unit__serves(&k, st, u->vars == UNIT_GOROUTINE ? LABEL_AT : LABEL_SERVES, st->conn);
+	return 0;
+}
+
+/* An answer begins. */
+__global int unit__answers(struct unit *u, struct conn_state *st)
+{
+	struct label_key k;
+	struct label *l;
+
+	if (!u || !st)
+		return 0;
+	unit__key(&k, u->id);
+	l = bpf_map_lookup_elem(&labels, &k);
+	if (!l) {
+		unit__serves(&k, st, LABEL_ANSWERED, 0);
+		return 0;
+	}
+	if (l->how == LABEL_NOBODY)
+		return 0;
+	if (unit__is_session(l->sock) != unit__is_session(st->sock)) {
+		if (unit__is_session(st->sock))
+			unit__serves(&k, st, LABEL_ANSWERED, 0);
+		return 0;
+	}
+	if (l->how == LABEL_AT)
+		return 0;
+	if (l->sock != st->sock || l->ino != st->ino)
+		unit__nobody(&k);
+	else if (l->how == LABEL_ANSWERED && l->pos != st->next[WEFT_IN])
+		unit__serves(&k, st, LABEL_SERVES, 0);
+	return 0;
+}
+
+/* Go: what was said of what is written next on the connection. */
+static __always_inline int unit__of_owner(struct conn_state *st, struct label *out)
+{
+	struct owner *o;
+	__u64 key = st->sock;
+
+	o = bpf_map_lookup_elem(&owners, &key);
+	if (!o || o->ino != st->ino)
+		return 0;
+	out->conn = o->conn;
+	out->pos = o->pos;
+	out->ahead = o->ahead;
+	return 1;
+}
+
+/*
+ * Before something is told that this thread does as a client: for whom it does that, if that is
+ * another than when it was last told. `u` is what unit__current() said; `st`, that it writes there
+ * (NULL: it does something else). Returns -1 where that should have been told and could not be; then
+ * what follows may not be told either.
+ */
+__global int unit__tell(struct unit *u, struct conn_state *st, __u32 pid, __u32 tid)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct label now = {}, *l;
+	struct unit_thread *t;
+	struct weft_unit *e;
+	struct label_key k;
+	int in;
+
+	if (!u)
+		return 0;
+	in = st && u->vars == UNIT_GOROUTINE && unit__of_owner(st, &now);
+	if (!in && u->id) {
+		in = 1;
+		unit__key(&k, u->id);
+		l = bpf_map_lookup_elem(&labels, &k);
+		if (!l || unit__resolve(l, &now))
+			now = (struct label){};
+	}
+	t = bpf_task_storage_get(&unit_threads, task, 0, in ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
+	if (!t) {
+		if (in)
+			emit__drop(WEFT_DROP_NO_STATE);
+		return in ? -1 : 0;
+	}
+	if (!t->told && !in)
+		return 0;
+	if (t->told && t->conn == now.conn && t->pos == now.pos && t->ahead == now.ahead)
+		return 0;
+	e = emit__reserve(sizeof(*e));
+	if (!e)
+		return -1;
+	emit__header(&e->h, WEFT_EV_UNIT, sizeof(*e), pid, tid, now.conn);
+	if (now.ahead)
+		e->h.flags = WEFT_F_AHEAD;
+	e->pos = now.pos;
+	e->pad = 0;
+	emit__submit(e, WEFT_EV_UNIT);
+	t->told = 1;
+	t->conn = now.conn;
+	t->pos = now.pos;
+	t->ahead = now.ahead;
+	return 0;
+}
+
+/*
+ * Bytes have passed, in a process whose runtime is known; to be called before they are told of.
+ * Returns -1 if they may not be told of.
+ */
+__global int unit__moved(struct conn_state *st, __u8 dir, __u32 pid, __u32 tid)
+{
+	struct filter *f = filter__current(bpf_get_current_task_btf());
+	struct unit u;
+
+	if (!f || !st)
+		return 0;
+	if (!(st->bits & CONN_SERVER)) {
+		if (dir != WEFT_OUT)
+			return 0;
+		unit__current(f, &u);
+		return unit__tell(&u, st, pid, tid);
+	}
+	if (dir == WEFT_OUT && st->turn_dir != WEFT_IN)
+		return 0;
+	if (unit__current(f, &u))
+		return 0;
+	if (dir == WEFT_IN)
+		return unit__received(&u, st);
+	/* who answers in Go may be anybody: a hub that tells all its clients something */
+	return u.vars == UNIT_GOROUTINE ? 0 : unit__answers(&u, st);
+}
+
+/* A connection was accepted: what is begotten next, in the same unit, serves it. */
+__global int unit__accepted(struct filter *f, __u64 sock)
+{
+	struct unit_thread *t;
+	struct unit u;
+
+	if (!f || !sock || f->runtime.kind != RUNTIME_PYTHON || unit__current(f, &u))
+		return 0;
+	t = bpf_task_storage_get(&unit_threads, bpf_get_current_task_btf(), 0,
+				 BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!t)
+		return 0;
+	t->accepted = sock;
+	t->accepted_ino = sock__inode((void *)sock);
+	t->accepted_in = u.id;
+	return 0;
+}
+
+/* The label of a new unit whose parent is the one that runs. */
+static __always_inline int unit__inherited(struct unit *u, struct label *out)
+{
+	struct unit_thread *t = bpf_task_storage_get(&unit_threads, bpf_get_current_task_btf(), 0,
+						     0);
+	struct label_key k;
+	struct label *l;
+
+	if (t && t->accepted && t->accepted_in == u->id) {
+		*out = (struct label){ .sock = t->accepted,
+				       .ino = t->accepted_ino,
+				       .how = LABEL_SERVES };
+		t->accepted = 0;
+		return 0;
+	}
+	unit__key(&k, u->id);
+	l = bpf_map_lookup_elem(&labels, &k);
+	if (!l || l->how == LABEL_NOBODY || l->how == LABEL_ANSWERED)
+		return -1;
+	/* nothing read so far: whoever serves the connection may be a descendant */
+	if (unit__resolve(l, out))
+		*out = *l;
+	return 0;
+}
+
+#define UNIT_UNKNOWN (~0ULL)
+
+/* A unit has begotten another; `parent` 0: the one that runs has. */
+__global int unit__spawned(struct filter *f, __u64 child, __u64 parent)
+{
+	struct python_context c;
+	struct label_key k;
+	struct label l = {};
+	struct unit u;
+	int known;
+
+	if (!f || !child)
+		return 0;
+	known = !unit__current(f, &u);
+	if (parent)
+		u.id = parent;
+	if (f->runtime.kind == RUNTIME_PYTHON) {
+		/* The copy of another context than the current one has that one's variables. */
+		if (known && (unit__python_context(&f->runtime, child, &c) || c.vars != u.vars))
+			known = 0;
+	} else if (parent) {
+		known = 1;
+	}
+	unit__key(&k, child);
+	if (known && !unit__inherited(&u, &l))
+		unit__put(&k, &l);
+	else
+		bpf_map_delete_elem(&labels, &k);
+	return 0;
+}
+
+#endif /* WEFT_UNIT_BPF_H */
