@@ -161,7 +161,7 @@ LINT := $(SRCS) $(wildcard user/main.c)
 lint: $(LINT:%=$(BUILD)/lint/%.ok)
 	cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 \
 		-D'LIBBPF_OPTS(type, name, ...)=struct type name = { 0 }' \
-		--suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches -I. $(LINT)
+		-D__x86_64__ --suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches -I. $(LINT)
 
 $(BUILD)/lint/%.ok: % .clang-tidy | $(GEN_HDRS)
 	@mkdir -p $(@D)

@@ -96,43 +96,39 @@ __global int go__spawned(struct filter *f, __u64 child, __u64 g0, __u32 file, __
 	return 0;
 }
 
-/*
- * The connection below a net.Conn at `at`: a socket, a TLS session, or a struct that begins with a
- * net.Conn which is a socket.
- */
-static __always_inline struct conn_state *go__conn(__u64 at, struct who *w)
+/* From now on, what is written on the connection is written for this one. */
+static __always_inline void go__put(struct owner *o, __u64 key, __u64 ino)
 {
-	struct conn_state *st;
-	__u64 sk, data;
-
-	sk = tls__go_sock(at);
-	if (sk)
-		return conn__state(sk, 0);
-	if (bpf_probe_read_user(&data, sizeof(data), (void *)(at + 8)))
-		return NULL;
-	st = tls__find(data, w->tgid);
-	if (st)
-		return st;
-	sk = tls__go_sock(data);
-	return sk ? conn__state(sk, 0) : NULL;
+	o->ino = ino;
+	if (bpf_map_update_elem(&owners, &key, o, BPF_ANY)) {
+		bpf_map_delete_elem(&owners, &key);
+		emit__drop(WEFT_DROP_NO_STATE);
+	}
 }
 
-/* From now on, what is written there is written for whom the goroutine `g` works for. */
+static __always_inline int go__put_socket(struct owner *o, __u64 net_conn)
+{
+	__u64 sk = tls__go_sock(net_conn);
+
+	if (!sk)
+		return -1;
+	go__put(o, sk, sock__inode((void *)sk));
+	return 0;
+}
+
+/*
+ * The goroutine `g` hands on what it wants written, on the net.Conn at `at`: a socket, a TLS session
+ * (maybe one that was not seen before), or a struct that begins with a net.Conn which is a socket.
+ */
 __global int go__hands_on(struct filter *f, struct who *w, __u64 g, __u64 at)
 {
 	struct owner o = {};
-	struct conn_state *st;
 	struct label_key k;
 	struct label *l;
-	__u64 key;
+	__u64 data;
 
 	if (!f || !w || f->runtime.kind != RUNTIME_GO)
 		return 0;
-	st = go__conn(at, w);
-	if (!st)
-		return 0;
-	key = st->sock;
-	o.ino = st->ino;
 	unit__key(&k, g);
 	l = bpf_map_lookup_elem(&labels, &k);
 	if (l && l->how == LABEL_AT) {
@@ -140,10 +136,12 @@ __global int go__hands_on(struct filter *f, struct who *w, __u64 g, __u64 at)
 		o.pos = l->pos;
 		o.ahead = l->ahead;
 	}
-	if (bpf_map_update_elem(&owners, &key, &o, BPF_ANY)) {
-		bpf_map_delete_elem(&owners, &key);
-		emit__drop(WEFT_DROP_NO_STATE);
-	}
+	if (!go__put_socket(&o, at) || bpf_probe_read_user(&data, sizeof(data), (void *)(at + 8)) ||
+	    !data)
+		return 0;
+	go__put(&o, tls__key(data, w->tgid), tls__ino(data, w->tgid));
+	if (!tls__find(data, w->tgid))
+		go__put_socket(&o, data);
 	return 0;
 }
 

@@ -92,7 +92,8 @@ class Peer:
         line = self.process.stdout.readline().split()
         if not line:
             raise AssertionError(f"{argv}: {self.process.communicate()[1]}")
-        self.port = int(line[1]) if len(line) > 1 else None
+        self.ports = [int(p) for p in line[1:]]
+        self.port = self.ports[0] if self.ports else None
 
     def __enter__(self):
         return self

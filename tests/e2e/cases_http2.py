@@ -72,54 +72,112 @@ def grpc_calls(ctx):
     say(f"{len(made)} calls, {len(spans)} spans")
 
 
-@case()
-def http2_streams(ctx):
-    """HTTP/2 without TLS, many streams at a time: nginx's log, h2load's count and the spans of both ends agree."""
-    try:
-        h2load, nginx = stack.which("h2load"), stack.which("nginx")
-    except stack.StackError as e:
-        raise Skip(str(e)) from None
-    port, folder = stack.free_port(), ctx.path("http2")
-    os.makedirs(folder)
-    temp = "".join(f"{what}_temp_path {folder}/{what};" for what in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    with open(ctx.path("http2.conf"), "w", encoding="utf-8") as f:
-        f.write(f"daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}} http {{ {temp} "
-                f"log_format line '$request_method $request_uri $status'; access_log {folder}/access.log line; "
-                f"server {{ listen 127.0.0.1:{port} http2; location / {{ return 200 'hello'; }} location /no {{ return 404; }} }} }}")
-    server = subprocess.Popen([nginx, "-p", folder, "-c", ctx.path("http2.conf")], stderr=subprocess.DEVNULL, start_new_session=True)
-    load = None
-    try:
-        stack.wait_until("nginx", lambda: os.path.exists(f"{folder}/pid") and stack.connects(port), 10, lambda: server.poll() is None)
-        load = subprocess.Popen(["sh", "-c", f"read go; exec {h2load} -n 400 -c 4 -m 10 http://127.0.0.1:{port}/a?x=1 "
-                                             f"http://127.0.0.1:{port}/no"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        options = ["-p", f"{server.pid},{load.pid}", "--backend", ctx.args.backend, "--output", "otlp-json"]
-        with tracer.Tracer(options, ctx.path("spans")) as weft:
-            weft.wait_attached()
-            said = load.communicate("go\n", timeout=60 * stack.SLOW)[0]
-            server.send_signal(signal.SIGQUIT)
-            server.wait()
-            status = weft.stop()
-    finally:
-        if load and load.poll() is None:
-            load.kill()
-            load.wait()
+class Nginx:
+    """nginx with HTTP/2, over TLS or not, for `with`; the body of its server block is `server`, its log "METHOD PATH STATUS"."""
+
+    def __init__(self, folder, server, tls=False):
+        self.folder, self.port, self.process = folder, stack.free_port(), None
+        os.makedirs(folder)
+        if tls:
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                            "-subj", "/CN=localhost", "-keyout", f"{folder}/key", "-out", f"{folder}/cert"],
+                           stderr=subprocess.DEVNULL, check=True)
+            server += f"ssl_certificate {folder}/cert; ssl_certificate_key {folder}/key;"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
+        temp = "".join(f"{what}_temp_path {folder}/{what};" for what in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        with open(f"{folder}/conf", "w", encoding="utf-8") as f:
+            f.write(f"{'user root;' if os.getuid() == 0 else ''} daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}} "
+                    f"http {{ {temp} log_format line '$request_method $request_uri $status'; access_log {folder}/access.log line; "
+                    f"keepalive_requests 100000; "
+                    f"server {{ listen 127.0.0.1:{self.port} {'ssl' if tls else ''} http2; {server} }} }}")
+
+    def __enter__(self):
+        self.process = subprocess.Popen([stack.which("nginx"), "-p", self.folder, "-c", f"{self.folder}/conf"], stderr=subprocess.DEVNULL,
+                                        start_new_session=True)
+        stack.wait_until("nginx", lambda: os.path.exists(f"{self.folder}/pid") and stack.connects(self.port), 10,
+                         lambda: self.process.poll() is None)
+        return self
+
+    def __exit__(self, *_):
         try:
-            os.killpg(server.pid, signal.SIGKILL)  # with its workers
+            os.killpg(self.process.pid, signal.SIGKILL)  # with its workers
         except ProcessLookupError:
             pass
-        server.wait()
+        self.process.wait()
+
+    def end(self):
+        """Ends it in an orderly way; what it logged, counted."""
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait()
+        with open(f"{self.folder}/access.log", encoding="utf-8") as f:
+            return collections.Counter(line.strip() for line in f)
+
+
+def loaded(ctx, nginx, requests, connections, streams, paths):
+    """h2load on nginx while both are traced: each stream is one span at either end, as nginx's log and h2load's count say."""
+    urls = " ".join(f"{nginx.url}{p}" for p in paths)
+    with subprocess.Popen(["sh", "-c", f"read go; exec {stack.which('h2load')} -n {requests} -c {connections} -m {streams} {urls}"],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as load:
+        try:
+            options = ["-p", f"{nginx.process.pid},{load.pid}", "--backend", ctx.args.backend, "--output", "otlp-json"]
+            with tracer.Tracer(options, ctx.path("spans")) as weft:
+                weft.wait_attached()
+                said = load.communicate("go\n", timeout=120 * stack.SLOW)[0]
+                wanted = nginx.end()
+                status = weft.stop()
+        finally:
+            load.kill()
     spans = ctx.spans()
     expect_ended_well(weft, status, spans)
-    expect("400 done" in said, f"h2load: {said}")
-    with open(f"{folder}/access.log", encoding="utf-8") as f:
-        wanted = collections.Counter(line.strip() for line in f)
-    expect(wanted.total() == 400, f"{wanted.total()} lines in nginx's log")
+    expect(f"{requests} done" in said, f"h2load: {said}")
+    expect(wanted.total() == requests, f"{wanted.total()} lines in nginx's log")
     for kind in (truth.CLIENT, truth.SERVER):
         found = collections.Counter(
             f"{s.get('http.request.method')} {path_of(s)} {s.get('http.response.status_code')}" for s in spans if s.kind == kind)
         expect(found == wanted, f"kind {kind}: {found - wanted} more, {wanted - found} less")
     expect(all(s.get("network.protocol.version") == "2" for s in spans), "a span of another version")
     parents_answer(spans)
+
+
+def need(*programs):
+    for program in programs:
+        try:
+            stack.which(program)
+        except stack.StackError as e:
+            raise Skip(str(e)) from None
+
+
+@case()
+def http2_streams(ctx):
+    """HTTP/2 without TLS, many streams at a time: nginx's log, h2load's count and the spans of both ends agree."""
+    need("h2load", "nginx")
+    with Nginx(ctx.path("http2"), "location / { return 200 'hello'; } location /no { return 404; }") as nginx:
+        loaded(ctx, nginx, 400, 4, 10, ["/a?x=1", "/no"])
+
+
+def large(ctx, tls, sendfile):
+    need("h2load", "nginx", "openssl")
+    folder = ctx.path("www")
+    os.makedirs(folder, exist_ok=True)
+    for size in (1000, 8000, 100_000):
+        with open(f"{folder}/{size}", "wb") as f:
+            f.write(os.urandom(size))
+    server = f"root {folder}; sendfile {'on' if sendfile else 'off'};"
+    with Nginx(ctx.path(f"http2-{tls}-{sendfile}"), server, tls) as nginx:
+        loaded(ctx, nginx, 2000, 5, 100, ["/1000", "/8000", "/100000", "/none"])
+
+
+@case()
+def http2_large(ctx):
+    """HTTP/2, a hundred streams at a time whose frames share calls with bodies of up to 100 KB: none is missed."""
+    large(ctx, tls=False, sendfile=False)
+    large(ctx, tls=False, sendfile=True)
+
+
+@case()
+def http2_large_tls(ctx):
+    """The same over TLS."""
+    large(ctx, tls=True, sendfile=False)
 
 
 def path_of(span):

@@ -168,7 +168,8 @@ def score(spans, commands, load, first):
     return table, examples, evidence
 
 
-def judge(spans, commands, load, first, floor):
+def judge(spans, commands, load, first, floor, lost=0):
+    """`lost`: events; each may have been a call's."""
     table, examples, evidence = score(spans, commands, load, first)
     nobody = table.pop("nobody", collections.Counter())
     table.pop("before", None)
@@ -180,8 +181,9 @@ def judge(spans, commands, load, first, floor):
     say(f"total: {made} calls, {100 * total['correct'] / made:.2f} % correct, {total['wrong']} wrong; nobody's: {nobody['none']} none, "
         f"{nobody['wrong']} wrong; evidence: {dict(evidence)}", *examples[:5])
     expect(not total["wrong"] and not nobody["wrong"] and not examples, f"{len(examples)} wrong parents")
-    expect(sum(total[v] for v in ("correct", "wrong", "none")) == made, "not every call has its span")
-    expect(total["correct"] >= floor * made, f"{total['correct']} of {made} calls have their parent")
+    seen = sum(total[v] for v in ("correct", "wrong", "none"))
+    expect(made - lost <= seen <= made, f"{seen} calls have a span, {made} were made")
+    expect(total["correct"] >= floor * (made - lost), f"{total['correct']} of {made} calls have their parent")
 
 
 def under_load(ctx, form, routes, floor=0.99, python=stack.PYTHON, redis=True, requests=None):
@@ -199,8 +201,14 @@ def under_load(ctx, form, routes, floor=0.99, python=stack.PYTHON, redis=True, r
     spans = ctx.spans()
     if os.environ.get("WEFT_KEEP"):
         say(weft.text())
-    expect_ended_well(weft, status, spans)
-    judge(spans, service.commands(), load, first, floor)
+    lost = 0
+    if stack.SLOW > 1:
+        # So slow a machine preempts programs, and then the kernel refuses some runs: wrong must nothing be.
+        weft.balance().check(len(spans))
+        lost = max(2, sum(n for why, n in weft.balance().reasons.items() if "recursion" in why or "unseen" in why))
+    else:
+        expect_ended_well(weft, status, spans)
+    judge(spans, service.commands(), load, first, floor, lost)
 
 
 PLAIN = ("none", "seq", "gather", "timer", "thread", "background")

@@ -123,6 +123,7 @@ def call(port, certificate=None, warm=False):
         make("Unary", lambda: channel.unary_unary(path + "Unary")(b"x" * 10))
         make("Unary", lambda: channel.unary_unary(path + "Unary")(b"x" * 1000))
         make("ServerStream", lambda: list(channel.unary_stream(path + "ServerStream")(b"y")))
+        make("ServerStream", lambda: list(channel.unary_stream(path + "ServerStream")(b"y" * 20000)))
         make("ClientStream", lambda: channel.stream_unary(path + "ClientStream")(iter(some)))
         make("Bidi", lambda: list(channel.stream_stream(path + "Bidi")(iter(some))))
         for code in ("NOT_FOUND", "INTERNAL", "UNAVAILABLE", "INVALID_ARGUMENT"):

@@ -11,6 +11,9 @@
  * system-call back ends learn of them late. -s adds the statistics, -l selects the command half a
  * second after it began, -F only prints what this kernel can do, -p probes the libraries that the
  * command maps. The lines go to FILE, else to stdout.
+ *
+ * Of a connection that begins as HTTP/2 does, the frames that can be read in what was captured come
+ * last: all frame headers and payloads but DATA's must be there.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -28,8 +31,18 @@
 
 #define MAX 65536
 
+#define SHOWN_MAX (1 << 17)
+
+/* One direction's bytes, and which of them were captured. */
+struct shown {
+	uint8_t bytes[SHOWN_MAX];
+	bool here[SHOWN_MAX];
+	uint32_t n;
+};
+
 struct conn {
 	uint64_t id, sock;
+	struct shown *shown[2];
 	uint32_t first[2], next[2];
 	bool known[2], any[2], unix_socket, closed;
 };
@@ -135,6 +148,78 @@ static void print_open(const struct weft_open *o)
 		fprintf(out, "   fd=%d ports %u %u\n", (int)o->fd, o->local.port, o->remote.port);
 }
 
+static void keep(struct shown *s, uint32_t at, const uint8_t *p, uint32_t n)
+{
+	for (uint32_t i = 0; i < n && at + i < SHOWN_MAX; i++) {
+		s->bytes[at + i] = p[i];
+		s->here[at + i] = true;
+	}
+}
+
+static void print_parts(const struct weft_data *d, struct shown *s, uint32_t at)
+{
+	const uint8_t *p = d->bytes + d->head;
+	const uint8_t *end = (const uint8_t *)d + d->h.size;
+	struct weft_part part;
+
+	while (d->h.flags & WEFT_F_PARTS && end - p >= (long)sizeof(part)) {
+		memcpy(&part, p, sizeof(part));
+		p += sizeof(part);
+		fprintf(out, " %u+%u:%08x", part.off, part.len, hash(p, part.len));
+		if (s)
+			keep(s, at + part.off, p, part.len);
+		p += part.len;
+	}
+}
+
+/* The bytes of a connection that begins as HTTP/2 does, from its first call on. */
+static void print_shown(struct conn *c, const struct weft_data *d)
+{
+	uint32_t at = d->off - c->first[d->dir];
+	struct shown *s = c->shown[d->dir];
+
+	if (!s && !at && d->head >= 4 && !memcmp(d->bytes, "PRI ", 4))
+		s = c->shown[d->dir] = calloc(1, sizeof(*s));
+	if (s) {
+		keep(s, at, d->bytes, d->head);
+		s->n = at + d->len;
+	}
+	print_parts(d, s, at);
+}
+
+static bool all_here(const struct shown *s, uint32_t at, uint32_t n)
+{
+	for (uint32_t i = at; i < at + n; i++)
+		if (i >= s->n || i >= SHOWN_MAX || !s->here[i])
+			return false;
+	return true;
+}
+
+static void print_frames(const struct shown *s, size_t number, int dir)
+{
+	uint32_t at = 24, frames = 0, bytes = 0;
+
+	for (; at < s->n; frames++) {
+		const uint8_t *p = s->bytes + at;
+		uint32_t len = (uint32_t)p[0] << 16 | (uint32_t)p[1] << 8 | p[2];
+
+		if (!all_here(s, at, 9))
+			break;
+		/* of types that are not known nothing is wanted either */
+		if (p[3] && p[3] < 10 && !all_here(s, at + 9, len))
+			break;
+		at += 9 + len;
+	}
+	for (uint32_t i = 0; i < s->n && i < SHOWN_MAX; i++)
+		bytes += s->here[i];
+	fprintf(out, "FRAMES c%zu %s: %u, %u of %u bytes\n", number, dir ? "in" : "out", frames,
+		bytes, s->n);
+	if (at != s->n)
+		fprintf(out, "FRAME NOT SEEN at %u\n", at);
+	if (bytes > s->n / 2)
+		fprintf(out, "FRAME PAYLOADS ALL SEEN: they were not followed\n");
+}
+
 static void print_data(const struct weft_data *d)
 {
 	static const char *const kinds[] = { [WEFT_EV_DATA] = "DATA",
@@ -166,10 +251,13 @@ static void print_data(const struct weft_data *d)
 			d->h.flags & WEFT_F_UNREADABLE ? " unreadable" : "",
 			d->h.flags & WEFT_F_SPLICE ? " splice" : "",
 			d->h.flags & WEFT_F_POLICY ? " policy" : "");
+	if (d->h.kind == WEFT_EV_DATA)
+		print_shown(c, d);
 	else if (d->h.kind != WEFT_EV_CLOSE)
 		fprintf(out, " off=%u", d->off - c->first[d->dir]);
 	fprintf(out, "\n");
-	for (uint32_t i = sizeof(*d) + d->head + d->tail; i < d->h.size; i++)
+	for (uint32_t i = sizeof(*d) + d->head + d->tail;
+	     i < d->h.size && !(d->h.flags & WEFT_F_PARTS); i++)
 		if (((const uint8_t *)d)[i])
 			fprintf(out, "PADDING NOT ZERO\n");
 }
@@ -297,7 +385,8 @@ int main(int argc, char **argv)
 				     .max_conns = 4096,
 				     .initial = { .call_cap = { 4096, 4096 },
 						  .turn_cap = { 1 << 20, 1 << 20 },
-						  .tail = { 16, 16 } } };
+						  .tail = { 16, 16 },
+						  .frames = WEFT_FRAMES_IF_BEGUN } };
 	bool stats = false, late = false, probing = false;
 	struct source *src;
 	struct kernel *k;
@@ -376,6 +465,10 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < n_conns; i++)
 		if (conns[i].closed)
 			fprintf(out, "CLOSE c%zu\n", i + 1);
+	for (size_t i = 0; i < n_conns; i++)
+		for (int dir = 0; dir < 2; dir++)
+			if (conns[i].shown[dir])
+				print_frames(conns[i].shown[dir], i + 1, dir);
 	if (stats)
 		print_stats(k, src);
 	source__close(src);

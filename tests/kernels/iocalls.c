@@ -346,6 +346,97 @@ static void not_streams(void)
 	close(fds[1]);
 }
 
+/* One frame of HTTP/2 (RFC 9113, 4.1) at `to`; its payload is text. Returns its size. */
+static int frame(char *to, int type, int flags, int stream, int len)
+{
+	char head[9] = { len >> 16, len >> 8, len, type, flags, 0, 0, stream >> 8, stream };
+
+	memcpy(to, head, sizeof(head));
+	memcpy(to + sizeof(head), text + stream, len);
+	return sizeof(head) + len;
+}
+
+static void send_frames(struct pair p, const char *from, int n, int some)
+{
+	for (int at = 0; at < n; at += some) {
+		int now = n - at < some ? n - at : some;
+
+		said("frames", CHECK(write(p.a, from + at, now)));
+	}
+}
+
+static void read_frames(struct pair p, int n, int some)
+{
+	struct iovec v[4];
+
+	arrived(p.b, n);
+	for (int at = 0; at < n; at += some) {
+		int now = n - at < some ? n - at : some;
+
+		if (at / some % 2 == 0) {
+			said("frames", CHECK(recv(p.b, space, now, 0)));
+			continue;
+		}
+		int k = now > 40 ? pieces(v, space, 4, 3, 8, 20, now - 31)
+				 : pieces(v, space, 1, now);
+
+		said("frames", CHECK(readv(p.b, v, k)));
+	}
+}
+
+/* What weft follows, cut in every way: frame headers and payloads over calls and segments. */
+static void frame_calls(struct pair p)
+{
+	static char b[60000];
+	static const int body[] = { 0, 5000, 20, 300, 33, 9000, 1 };
+	struct iovec v[6];
+	int n, file, from;
+
+	strcpy(b, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+	n = 24;
+	n += frame(b + n, 4, 0, 0, 18);
+	for (int i = 0; i < 14; i++) {
+		n += frame(b + n, 1, 4, 2 * i + 1, 30 + 100 * i);
+		n += frame(b + n, 0, i % 3 ? 0 : 8, 2 * i + 1, body[i % 7] + (i % 3 ? 0 : 1));
+		n += frame(b + n, 8, 0, i % 2 ? 0 : 2 * i + 1, 4);
+		if (i == 5)
+			n += frame(b + n, 0x21, 0xff, 0, 700); /* a type that is not known */
+	}
+	send_frames(p, b, 24, 24);
+	send_frames(p, b + 24, 30, 7);
+	send_frames(p, b + 54, 9000, 3000);
+	from = 9054;
+	for (int i = 0; i < 4; i++) {
+		int k = pieces(v, b + from, 6, 100, 5, 1, 3, 2000, 9), sum = 0;
+
+		for (int j = 0; j < k; j++) {
+			v[j].iov_base = b + from + sum;
+			sum += v[j].iov_len;
+		}
+		said("frames", CHECK(writev(p.a, v, k)));
+		from += sum;
+	}
+	send_frames(p, b + from, n - from, 1 << 20);
+	read_frames(p, n / 2, 777);
+	read_frames(p, n - n / 2, 4096);
+	/* A payload that weft can't read, of which it wants nothing. */
+	file = CHECK(memfd_create("iocalls-body", 0));
+	CHECK(write(file, text, 3000));
+	CHECK(lseek(file, 0, SEEK_SET));
+	n = frame(b, 0, 0, 99, 5000) - 5000;
+	said("frames", CHECK(write(p.a, b, n)));
+	said("frames sendfile", CHECK(sendfile(p.a, file, NULL, 3000)));
+	close(file);
+	n = 2000;
+	n += frame(b + n, 1, 5, 101, 60);
+	send_frames(p, b, n, n);
+	read_frames(p, 5069 + 9, 1000);
+	shutdown(p.a, SHUT_RDWR);
+	close(p.a);
+	close(p.b);
+	usleep(50000);
+}
+
 static void all_calls(const char *name, struct pair p, int tcp)
 {
 	printf("-- %s\n", name);
@@ -381,6 +472,10 @@ int main(int argc, char **argv)
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
 	p = (struct pair){ fds[0], fds[1] };
 	all_calls("socketpair", p, 0);
+	printf("-- frames\n");
+	frame_calls(tcp_pair(AF_INET, AF_INET));
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, fds));
+	frame_calls((struct pair){ fds[0], fds[1] });
 	printf("-- processes\n");
 	processes();
 	printf("-- nonblocking connect\n");

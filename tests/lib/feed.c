@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../user/source/source.h"
 #include "../../user/trace/trace.h"
 
 #define MS 1000000ull
@@ -290,6 +291,33 @@ void feed__bytes(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum w
 		 const void *bytes, uint32_t head, uint32_t len)
 {
 	call(f, id, pid, tid, dir, slice__from(bytes, head), SLICE(""), len);
+}
+
+void feed__parts(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum weft_dir dir,
+		 const void *bytes, uint32_t len, const struct weft_part *parts, size_t n)
+{
+	struct weft_data *d = calloc(1, sizeof(*d) + len + n * sizeof(*parts) + 8);
+	uint32_t at = 0;
+
+	cr_assert(d);
+	d->off = f->conns[id].pos[dir];
+	d->len = len;
+	d->dir = dir;
+	d->h.flags = WEFT_F_PARTS | WEFT_F_POLICY;
+	for (size_t i = 0; i < n; i++) {
+		if (parts[i].off) {
+			memcpy(d->bytes + at, &parts[i], sizeof(*parts));
+			at += sizeof(*parts);
+		} else {
+			d->head = (uint16_t)parts[i].len;
+		}
+		memcpy(d->bytes + at, (const uint8_t *)bytes + parts[i].off, parts[i].len);
+		at += parts[i].len;
+	}
+	f->conns[id].pos[dir] += len;
+	deliver(f, &d->h, WEFT_EV_DATA, (uint32_t)sizeof(*d) + at, id, pid, tid);
+	cr_assert(event__valid(&d->h, d->h.size));
+	free(d);
 }
 
 void feed__write(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, const char *bytes)

@@ -79,6 +79,12 @@ void feed__cut(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum wef
 /* A call of `len` bytes, zeros among them, of which the first `head` were copied. */
 void feed__bytes(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum weft_dir dir,
 		 const void *bytes, uint32_t head, uint32_t len);
+/*
+ * A call that moves all `len` bytes, of which the `n` parts are shown: one at 0 as the record's
+ * head, the others as its parts.
+ */
+void feed__parts(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum weft_dir dir,
+		 const void *bytes, uint32_t len, const struct weft_part *parts, size_t n);
 /* Bytes that passed without an event: the ring was full. */
 void feed__lose(struct feed *f, unsigned id, enum weft_dir dir, const char *bytes);
 void feed__skip(struct feed *f, unsigned id, enum weft_dir dir, uint32_t len);

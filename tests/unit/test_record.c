@@ -359,7 +359,7 @@ Test(record, headers_are_checked)
 		const char bytes[5];
 	} bad[] = {
 		{ "neither a weft recording nor", 4, "ward" },
-		{ "recording format 9, this weft reads 1 to 2", 8, "\x09\0\0\0" },
+		{ "recording format 9, this weft reads 1 to 3", 8, "\x09\0\0\0" },
 		{ "other byte order", 12, "\x01\x02\x03\x04" },
 		{ "damaged header", 12, "\x04\x04\x04\x04" },
 	};

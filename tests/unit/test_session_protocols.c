@@ -74,6 +74,27 @@ Test(session_protocols, a_library_that_is_not_probed)
 	feed__free(f);
 }
 
+/*
+ * What came before was lost, so it is shown only as the connection closes that it carries TLS: one
+ * that is gone is nobody's carrier.
+ */
+Test(session_protocols, known_to_carry_only_at_its_end)
+{
+	struct feed *f = feed__new();
+
+	for (unsigned id = CONN; id < CONN + 3; id++) {
+		feed__accept(f, id, PID, TID, (uint16_t)(40000 + id), 443);
+		feed__skip(f, id, WEFT_IN, 7);
+		feed__wire(f, id, TID, WEFT_IN, fake__client_hello("shop", id));
+		cr_expect_eq(f->books.dropped[DROP_TLS], id - CONN, "nothing is known of it yet");
+		feed__close(f, id);
+		cr_expect_eq(f->books.dropped[DROP_TLS], id - CONN + 1, "but that it carries TLS");
+	}
+	feed__session(f, SESSION, PID, TID, WEFT_ROLE_SERVER, true);
+	feed__finish(f);
+	feed__free(f);
+}
+
 /* What proto/ wants of a session goes to the kernel with what conn/ knows of it. */
 Test(session_protocols, policies_of_a_session)
 {

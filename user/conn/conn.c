@@ -104,6 +104,9 @@ void conns__drop(struct conns *cs, struct conn *c, uint64_t ts)
 	conn__flush(c, UINT64_MAX, cs->books, &cs->sink);
 	list__remove(&c->holding);
 	cs->sink.close(cs->sink.ctx, c, ts);
+	/* Its last bytes may have been the first to show that it carries TLS. */
+	if (c->tls)
+		carrier__taken(cs, c);
 	leave_user(cs, c);
 	table__take(&cs->by_id, c->id);
 	if (table__get(&cs->by_sock, c->open.sock) == c)

@@ -71,8 +71,11 @@ enum kernel_uprobes_way uprobe__way(enum kernel_uprobes_way wanted);
 int uprobe__try(enum kernel_uprobes_way way);
 /* Tell the programs of an object that is not loaded yet how they will be attached. */
 void uprobe__prepare(struct kernel *k);
-/* Take all uprobes away; what kernel__attach_uprobes() gave stays the callers'. */
-void uprobe__detach_all(struct kernel *k);
+/*
+ * Take all uprobes away, those that tell of `units` of work only if asked to; what
+ * kernel__attach_uprobes() gave stays the callers'.
+ */
+void uprobe__detach_all(struct kernel *k, bool units);
 
 /*
  * Id of a trace event, through tracefs wherever it is, or a private instance of it where it is not

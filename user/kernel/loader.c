@@ -129,9 +129,10 @@ fail:
 void kernel__detach(struct kernel *k)
 {
 	late__free(k);
-	uprobe__detach_all(k);
+	uprobe__detach_all(k, false);
 	while (k->n_links)
 		bpf_link__destroy(k->links[--k->n_links]);
+	uprobe__detach_all(k, true);
 }
 
 /* Unload everything, so that another back end can be tried with the same struct. */

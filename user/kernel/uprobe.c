@@ -44,17 +44,42 @@ struct kernel_uprobes {
 	struct kernel *k;
 	bool given_back; /* nobody else has it any more */
 	size_t n;
+	size_t n_units; /* so many of them, the first, tell of units of work */
+	size_t keep;    /* on its way out: so many are not closed yet */
 	int fds[];
 };
 
-/* What is attached together, in this order. */
-enum uprobe_group { UPROBE_RETS, UPROBE_EXITS, UPROBE_ENTRIES, UPROBE_GROUPS };
+/*
+ * What is attached together, in this order. What tells of units of work is there before all others,
+ * and after them: who does not hear that a unit has ended takes its successor for it.
+ */
+enum uprobe_group {
+	UPROBE_UNIT_RETS,
+	UPROBE_UNIT_EXITS,
+	UPROBE_UNIT_ENTRIES,
+	UPROBE_RETS,
+	UPROBE_EXITS,
+	UPROBE_ENTRIES,
+	UPROBE_GROUPS
+};
 
-static enum uprobe_group uprobe__group(const struct kernel_site *s)
+static bool uprobe__is_unit(const struct kernel *k, const struct kernel_site *s)
 {
+	size_t i = s->cookie & 0xffff;
+	unsigned what = i < k->n_descs ? k->descs[i].what : PROBE_NONE;
+
+	return what == PROBE_SPAWN || what == PROBE_GO_SPAWN || what == PROBE_GO_HANDS_ON;
+}
+
+static enum uprobe_group uprobe__group(const struct kernel *k, const struct kernel_site *s)
+{
+	bool unit = uprobe__is_unit(k, s);
+
 	if (s->ret)
-		return UPROBE_RETS;
-	return (uint8_t)(s->cookie >> 16) == PROBE_AT_ENTER ? UPROBE_ENTRIES : UPROBE_EXITS;
+		return unit ? UPROBE_UNIT_RETS : UPROBE_RETS;
+	if ((uint8_t)(s->cookie >> 16) == PROBE_AT_ENTER)
+		return unit ? UPROBE_UNIT_ENTRIES : UPROBE_ENTRIES;
+	return unit ? UPROBE_UNIT_EXITS : UPROBE_EXITS;
 }
 
 static int uprobe__multi(int prog, const char *path, const uint64_t *offsets,
@@ -234,9 +259,10 @@ struct uprobe_work {
 
 static int uprobe__prog(const struct kernel *k, enum uprobe_group group)
 {
-	return bpf_program__fd(bpf_object__find_program_by_name(k->obj, group == UPROBE_ENTRIES
-										? UPROBE_ENTER
-										: UPROBE_EXIT));
+	bool enter = group == UPROBE_ENTRIES || group == UPROBE_UNIT_ENTRIES;
+
+	return bpf_program__fd(
+		bpf_object__find_program_by_name(k->obj, enter ? UPROBE_ENTER : UPROBE_EXIT));
 }
 
 /* All sites of a group by one link. */
@@ -246,7 +272,7 @@ static bool uprobe__attach_group(struct kernel *k, struct uprobe_work *w, enum u
 	int fd;
 
 	for (size_t i = 0; i < w->n; i++) {
-		if (uprobe__group(&w->sites[i]) != group)
+		if (uprobe__group(k, &w->sites[i]) != group)
 			continue;
 		w->offsets[n] = w->sites[i].offset;
 		w->cookies[n++] = w->sites[i].cookie;
@@ -254,7 +280,7 @@ static bool uprobe__attach_group(struct kernel *k, struct uprobe_work *w, enum u
 	if (!n)
 		return true;
 	fd = uprobe__multi(uprobe__prog(k, group), w->path, w->offsets, w->cookies, n,
-			   group == UPROBE_RETS);
+			   group == UPROBE_RETS || group == UPROBE_UNIT_RETS);
 	if (fd < 0)
 		return false;
 	w->u->fds[w->u->n++] = fd;
@@ -270,7 +296,7 @@ static void uprobe__attach_each(struct kernel *k, struct uprobe_work *w, enum up
 	for (size_t i = 0; i < w->n; i++) {
 		const struct kernel_site *s = &w->sites[i];
 
-		if (uprobe__group(s) != group)
+		if (uprobe__group(k, s) != group)
 			continue;
 		fd = k->uprobes_way == KERNEL_UPROBES_MULTI
 			     ? uprobe__multi(prog, w->path, &s->offset, &s->cookie, 1, s->ret)
@@ -302,9 +328,12 @@ int kernel__attach_uprobes(struct kernel *k, const char *path, const struct kern
 		return -ENOMEM;
 	}
 	w.cookies = w.offsets + n;
-	for (int g = 0; g < UPROBE_GROUPS; g++)
+	for (int g = 0; g < UPROBE_GROUPS; g++) {
 		if (k->uprobes_way != KERNEL_UPROBES_MULTI || !uprobe__attach_group(k, &w, g))
 			uprobe__attach_each(k, &w, g);
+		if (g == UPROBE_UNIT_ENTRIES)
+			w.u->n_units = w.u->n;
+	}
 	free(w.offsets);
 	if (!w.u->n) {
 		free(w.u);
@@ -318,7 +347,7 @@ int kernel__attach_uprobes(struct kernel *k, const char *path, const struct kern
 static void uprobe__close(struct kernel_uprobes *u)
 {
 	/* entries first: what begins now is not seen at all */
-	while (u->n)
+	while (u->n > u->keep)
 		close(u->fds[--u->n]);
 }
 
@@ -376,11 +405,13 @@ void kernel__detach_uprobes(struct kernel *k, struct kernel_uprobes *u)
 	uprobe__close_aside(k, u);
 }
 
-void uprobe__detach_all(struct kernel *k)
+void uprobe__detach_all(struct kernel *k, bool units)
 {
 	for (struct kernel_uprobes *u = k->uprobes, *next; u; u = next) {
 		next = u->next;
-		uprobe__close_aside(k, u);
+		u->keep = units ? 0 : u->n_units;
+		if (u->n > u->keep)
+			uprobe__close_aside(k, u);
 	}
 	pthread_mutex_lock(&closing_lock);
 	while (k->closing)

@@ -46,6 +46,20 @@ static void drop_stale_answers(struct flow *f)
 	}
 }
 
+/*
+ * What is held is read in the order in which it was said: how large the requester's frames may be
+ * stands in the responder's greeting.
+ */
+static enum weft_dir spoke_first(const struct flow *f)
+{
+	const struct half *req = &f->half[f->req_dir];
+	const struct half *resp = &f->half[!f->req_dir];
+	bool greeted = f->proto->server_first && req->n_marks && resp->n_marks &&
+		       resp->marks[0].call < req->marks[0].call;
+
+	return greeted ? !f->req_dir : f->req_dir;
+}
+
 static void decide(struct flow *f, const struct protocol *proto, enum weft_dir req_dir, size_t row)
 {
 	struct engine *e = f->engine;
@@ -78,9 +92,11 @@ static void decide(struct flow *f, const struct protocol *proto, enum weft_dir r
 	}
 	flow__set_policy(f, &policy);
 	drop_stale_answers(f);
-	half__run(f, req_dir, false);
+	enum weft_dir first = spoke_first(f);
+
+	half__run(f, first, false);
 	if (f->phase == FLOW_ON)
-		half__run(f, !req_dir, false);
+		half__run(f, !first, false);
 }
 
 /* A weak answer counts when the port agrees, or when both directions gave the same one. */

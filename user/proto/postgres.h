@@ -140,7 +140,7 @@ struct pg_message {
 	const struct pg_text *parsed;
 	/* request: the text was sent with it, not before: its comment is of this execution */
 	bool own_text;
-	bool acked;           /* response: an answer to Parse or Bind came */
+	bool acked; /* response: an answer to Parse or Bind came */
 	bool error, skipped, unknown;
 	bool rows_lost; /* bytes were lost in it: rows can't be counted */
 	bool rows_known;

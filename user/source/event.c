@@ -17,7 +17,7 @@ static bool event__open_valid(const struct weft_open *o)
 /* Parts ascend, lie behind the head and inside the call; nothing but padding is behind them. */
 static bool event__parts_valid(const struct weft_data *d)
 {
-	uint32_t bytes = d->h.size - (uint32_t)sizeof(*d), at = d->head, behind = d->head;
+	uint32_t bytes = d->h.size - (uint32_t)sizeof(*d), at = d->head, behind = at;
 	struct weft_part part;
 
 	if (d->h.kind != WEFT_EV_DATA || d->dir > WEFT_IN || d->tail || bytes > WEFT_PARTS_MAX ||

@@ -1,0 +1,3 @@
+module weft.test/units
+
+go 1.19
