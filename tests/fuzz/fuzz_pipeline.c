@@ -63,6 +63,9 @@ static const struct talk {
 	TALK("P\0\0\0\x13s\0INSERT INTO t\0\0\0B\0\0\0\x0d\0s\0\0\0\0\0\0\0E\0\0\0\x09\0\0\0\0\0S\0\0\0\4",
 	     "1\0\0\0\4" "2\0\0\0\4E\0\0\0\x15SERROR\0C42P01\0Mno\0\0Z\0\0\0\5I"),
 	TALK("\x16\3\1\2\0\1 some TLS", "\x16\3\3 more"),
+	TALK("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0\0\0\5\1\5\0\0\0\1\x82\x84\x86\x41\0\0\0\2\1\4\0\0\0\3\x83\x84"
+	     "\0\0\x40\0\1\0\0\0\3 the body, as long as it is",
+	     "\0\0\0\4\0\0\0\0\0\0\0\1\1\4\0\0\0\1\x88\0\0\x20\0\1\0\0\0\1 some of a body, then \0\0\4\3\0\0\0\0\3\0\0\0\x8"),
 	TALK("\x17\3\3\0\x16\x91\x02\xd3\x44 twenty are enough", "\x17\3\3\0\x17\xa1\x02\xd3\x44 and no more than it"),
 #undef TALK
 	/* clang-format on */
@@ -273,8 +276,23 @@ static void release_late(struct end *e)
 	if (!d)
 		return;
 	if (e->open)
-		send_event(&d->h, sizeof(*d) + d->head + d->tail, WEFT_EV_DATA);
+		send_event(&d->h, d->h.size, WEFT_EV_DATA);
 	free(d);
+}
+
+/* Two parts of a call, in its middle and at its end, as if its frames had been followed. */
+static uint32_t add_parts(struct weft_data *d, const uint8_t *bytes, uint32_t n, uint8_t cut)
+{
+	const struct weft_part parts[] = { { n / 2, 1 + (cut >> 1) % (n / 4) }, { n - 3, 3 } };
+	uint32_t at = d->head;
+
+	d->h.flags |= WEFT_F_PARTS;
+	for (int i = 0; i < 2; i++) {
+		memcpy(d->bytes + at, &parts[i], sizeof(parts[i]));
+		memcpy(d->bytes + at + sizeof(parts[i]), bytes + parts[i].off, parts[i].len);
+		at += (uint32_t)sizeof(parts[i]) + parts[i].len;
+	}
+	return at;
 }
 
 /* One end's view of n bytes that passed. */
@@ -283,7 +301,8 @@ static void one_end(struct pair *p, int which, int who, const uint8_t *bytes, si
 {
 	struct end *e = &p->ends[which];
 	enum weft_dir dir = which == who ? WEFT_OUT : WEFT_IN;
-	uint32_t head = (uint32_t)n, tail = 0;
+	uint32_t head = (uint32_t)n, tail = 0, size;
+	bool parts = how & 2 && cut & 1 && n >= 16;
 
 	if (!e->open)
 		return;
@@ -297,7 +316,11 @@ static void one_end(struct pair *p, int which, int who, const uint8_t *bytes, si
 		tail = how & 4 && n - head > 8 ? 8 : 0;
 	}
 	head = head < WEFT_HEAD_MAX ? head : WEFT_HEAD_MAX;
-	struct weft_data *d = calloc(1, sizeof(*d) + head + tail + 8);
+	if (parts) {
+		head = head < n / 2 ? head : (uint32_t)n / 2;
+		tail = 0;
+	}
+	struct weft_data *d = calloc(1, sizeof(*d) + head + tail + n + 32);
 
 	REQUIRE(d);
 	d->off = pos - (how & 8 ? cut % 16 : 0); /* some of it again */
@@ -311,14 +334,15 @@ static void one_end(struct pair *p, int which, int who, const uint8_t *bytes, si
 	d->h.ts = run.now;
 	memcpy(d->bytes, bytes, head);
 	memcpy(d->bytes + head, bytes + n - tail, tail);
+	size = (uint32_t)sizeof(*d) + (parts ? add_parts(d, bytes, (uint32_t)n, cut) : head + tail);
 	if (how & 64 && !e->late) {
 		e->late = d;
-		d->h.size = 0;
+		d->h.size = size;
 		return;
 	}
-	send_event(&d->h, sizeof(*d) + head + tail, WEFT_EV_DATA);
+	send_event(&d->h, size, WEFT_EV_DATA);
 	if (how & 128)
-		send_event(&d->h, sizeof(*d) + head + tail, WEFT_EV_DATA);
+		send_event(&d->h, size, WEFT_EV_DATA);
 	free(d);
 	release_late(e);
 }

@@ -16,6 +16,11 @@ uint64_t clock__boottime(void)
 	return read_clock(CLOCK_BOOTTIME);
 }
 
+uint64_t clock__thread_cpu(void)
+{
+	return read_clock(CLOCK_THREAD_CPUTIME_ID);
+}
+
 int64_t clock__realtime_minus_boottime(void)
 {
 	uint64_t best = UINT64_MAX;

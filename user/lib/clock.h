@@ -11,6 +11,8 @@ uint64_t clock__boottime(void);
  * readings does no harm.
  */
 int64_t clock__realtime_minus_boottime(void);
+/* CPU time that this thread has had, ns. */
+uint64_t clock__thread_cpu(void);
 /* CLOCK_MONOTONIC now, ns: the clock of time limits. */
 int64_t clock__monotonic(void);
 /* Sleep; returns early on a signal. */

@@ -15,6 +15,7 @@
 #define CODE_MAX (256u << 10) /* the longest function that is decoded whole */
 #define CODE_UNKNOWN 4096     /* of a function whose end is not known */
 #define VIA_MAX 4             /* functions that lead to another */
+#define KERNEL_ENOTSUPP 524   /* include/linux/errno.h: not meant for user space, but it comes */
 
 static const char *base_name(const char *path)
 {
@@ -440,6 +441,15 @@ static int look_into(struct kernel *k, struct lib_file *f, struct elf_file *elf,
 	return err;
 }
 
+/* A known library by its name, which can't be looked into: that is told. NULL: it is another file. */
+static const struct probe_library *named_library(const char *path, uint64_t wanted)
+{
+	for (size_t i = 0; probe_table[i]; i++)
+		if (wanted & 1ull << i && named(probe_table[i]->sonames, base_name(path)))
+			return probe_table[i];
+	return NULL;
+}
+
 int lib_file__load(struct kernel *k, int fd, const char *path, uint64_t wanted, bool program,
 		   const char *root, struct lib_file **out)
 {
@@ -466,6 +476,12 @@ int lib_file__load(struct kernel *k, int fd, const char *path, uint64_t wanted, 
 	if (err == 0 && (f->n_funcs || f->why[0])) {
 		if (f->n_funcs)
 			f->lib = f->funcs[0].lib;
+		*out = f;
+		return 0;
+	}
+	if (err && err != -ENOMEM && (f->lib = named_library(path, wanted))) {
+		f->n_funcs = f->always.n = f->demand.n = 0;
+		snprintf(f->why, sizeof(f->why), "%s", why[0] ? why : strerror(-err));
 		*out = f;
 		return 0;
 	}
@@ -497,7 +513,9 @@ void lib_file__attach(struct kernel *k, struct lib_file *f, struct file_sites *g
 		if (!err)
 			continue;
 		fn->attached = false;
-		snprintf(fn->why, sizeof(fn->why), "%s", strerror(-err));
+		snprintf(fn->why, sizeof(fn->why), "%s",
+			 err == -KERNEL_ENOTSUPP ? "the kernel can't probe this instruction"
+						 : strerror(-err));
 	}
 	f->attached_at = clock__boottime();
 	free(errs);

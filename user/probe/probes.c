@@ -29,6 +29,13 @@
 #define LINGER_NS (5ull * 1000000000)
 #define UNUSED_MAX 1024
 #define UNSURE_NS (300ull * 1000000000) /* after that, it is not for the others to pay */
+/*
+ * Tens of thousands of mappings take a tenth of a second to read, in which the ring is not. A
+ * process that has so many, and maps known files again and again, is looked at for a tenth of the
+ * time.
+ */
+#define COSTLY_NS (5ull * 1000000)
+#define REST_TIMES 10
 
 struct mapping {
 	struct list unused; /* where refs is 0: in p->unused, the longest unused first */
@@ -54,6 +61,7 @@ struct process {
 	struct units units; /* its runtime */
 	bool changed;       /* to be looked at */
 	uint64_t since;     /* ... because of something that happened then */
+	uint64_t rest;      /* but not before, CLOCK_BOOTTIME ns */
 };
 
 struct probes {
@@ -77,6 +85,7 @@ struct look {
 	struct mapping **maps;
 	size_t n, size;
 	struct units units;
+	bool found; /* what had not been known before */
 	char exe[PATH_MAX];
 	char root[32];
 	bool no_memory;
@@ -247,6 +256,7 @@ static struct mapping *new_mapping(struct look *l, const struct map_file *mf, ui
 		forget_mapping(p, m);
 		return NULL;
 	}
+	l->found = true;
 	return m;
 }
 
@@ -320,6 +330,7 @@ static void let_all_go(struct probes *p, struct process *pr)
 static void look_at(struct probes *p, struct process *pr)
 {
 	struct look l = { .p = p, .process = pr };
+	uint64_t began = clock__thread_cpu(), spent;
 	char link[32];
 
 	snprintf(l.root, sizeof(l.root), "/proc/%d/root", pr->pid);
@@ -346,9 +357,13 @@ static void look_at(struct probes *p, struct process *pr)
 		if (pr->maps[i]->file && lib_file__tells_goroutines(pr->maps[i]->file))
 			units__go(&l.units);
 	units__has(&pr->units, &l.units);
-	units__try(&pr->units, p->kernel, pr->pid, clock__boottime());
+	uint64_t now = clock__boottime();
+
+	units__try(&pr->units, p->kernel, pr->pid, now);
 	pr->changed = false;
 	pr->since = 0;
+	spent = clock__thread_cpu() - began;
+	pr->rest = !l.found && spent > COSTLY_NS ? now + REST_TIMES * spent : 0;
 }
 
 static struct process *get_process(struct probes *p, pid_t pid)
@@ -388,7 +403,7 @@ void probes__mapped(struct probes *p, pid_t pid, uint64_t ts, bool exec)
 		pr->cipher = CIPHER_UNSURE;
 		pr->units = (struct units){ 0 };
 		pr->seen = ts;
-		pr->since = 0;
+		pr->since = pr->rest = 0;
 	}
 	if (!pr->since)
 		pr->since = ts;
@@ -411,13 +426,21 @@ void probes__mapped(struct probes *p, pid_t pid, uint64_t ts, bool exec)
 
 void probes__settle(struct probes *p)
 {
-	for (size_t i = 0; i < p->n_changed; i++) {
-		struct process *pr = table__get(&p->processes, (uint64_t)p->changed[i]);
+	size_t n = p->n_changed, resting = 0;
+	uint64_t now = n ? clock__boottime() : 0;
 
-		if (pr && pr->changed)
+	for (size_t i = 0; i < n; i++) {
+		pid_t pid = p->changed[i];
+		struct process *pr = table__get(&p->processes, (uint64_t)pid);
+
+		if (!pr || !pr->changed)
+			continue;
+		if (now < pr->rest)
+			p->changed[resting++] = pid;
+		else
 			look_at(p, pr);
 	}
-	p->n_changed = 0;
+	p->n_changed = resting;
 }
 
 void probes__fork(struct probes *p, pid_t parent, pid_t child)
@@ -434,6 +457,7 @@ void probes__fork(struct probes *p, pid_t parent, pid_t child)
 	if (!to)
 		return;
 	to->cipher = from->cipher;
+	to->rest = from->rest;
 	units__has(&to->units, &from->units);
 	to->maps = from->n ? calloc(from->n, sizeof(*to->maps)) : NULL;
 	to->size = to->maps ? from->n : 0;
