@@ -26,6 +26,9 @@
 #define WALK_PREFACE 0x50524920 /* "PRI " */
 #define WALK_PREFACE_REST 15    /* bytes behind its first nine */
 
+#define WALK_DATA 0     /* type of a frame */
+#define WALK_SETTINGS 4 /* another; its payload is a list of six bytes each */
+#define WALK_PADDED 8   /* flag of DATA: the payload begins with the length of its padding */
 #define WALK_TYPES 16
 #define WALK_ANY 0xff
 
@@ -84,7 +87,7 @@ static __always_inline __u32 walk__proves(__u32 word, __u8 flags, __u32 stream, 
 	if ((flags & ~t->flags) || stream >> 31 || (t->len != WALK_ANY && t->len != len) ||
 	    (t->stream != WALK_ANY && t->stream != !!stream))
 		return 0;
-	if (!t->stream && t->len == WALK_ANY && type == 4 && len % 6)
+	if (type == WALK_SETTINGS && len % 6)
 		return 0;
 	return sure == FOLLOW_SURE || len < 1 << 20 ? t->proves : 0;
 }
@@ -103,8 +106,7 @@ static __always_inline int walk__frame(struct walk *w, __u32 word, __u8 flags, _
 		want = walk_types[type & (WALK_TYPES - 1)].want;
 		if (want > len)
 			want = len;
-		/* the length of the padding */
-		if (!type && (flags & 8))
+		if (type == WALK_DATA && (flags & WALK_PADDED))
 			want = 1;
 	}
 	if (!proves)
@@ -208,7 +210,7 @@ static __always_inline __u64 walk__take(struct parts *parts, __u64 at)
 	if (++w->at.have < WALK_HEADER)
 		return 1;
 	/* Its flags are gone: as if DATA were padded. */
-	return walk__frame(w, w->at.word, 8, 1) ? 1 : 0;
+	return walk__frame(w, w->at.word, WALK_PADDED, 1) ? 1 : 0;
 }
 
 /* For bpf_loop(). */
@@ -270,7 +272,8 @@ static __always_inline int walk__begins(struct parts *p, struct call *c, __u32 l
 	    bpf_probe_read_user(b, WALK_HEADER, (void *)base + c->skip))
 		return 0;
 	return walk__word(b) == WALK_PREFACE ||
-	       (b[3] == 4 && walk__proves(walk__word(b), b[4], walk__word(b + 5), FOLLOW_GUESS));
+	       (b[3] == WALK_SETTINGS &&
+		walk__proves(walk__word(b), b[4], walk__word(b + 5), FOLLOW_GUESS));
 }
 
 /* A call that begins behind what was walked through: is it followed? */

@@ -455,7 +455,7 @@ int lib_file__load(struct kernel *k, int fd, const char *path, uint64_t wanted, 
 {
 	struct lib_file *f = calloc(1, sizeof(*f));
 	struct elf_file *elf = NULL;
-	char why[128] = "";
+	char why[sizeof(((struct lib_file *)0)->why)] = "";
 	int err = -ENOMEM;
 
 	*out = NULL;
