@@ -447,8 +447,9 @@ def ends_by_itself(ctx):
         sleeper.wait()
 
 
-# What differs between two runs of the same requests, and says nothing about whether weft saw the same.
-VARIES = ("port", "address", "thread.id", "process.pid", "weft.connection", "user_agent.original", "url.full")
+# What differs between two runs of the same requests, and says nothing about whether weft saw the same. Which of several kinds of
+# evidence for the same parent was there first depends on what was seen of the process before.
+VARIES = ("weft.parent.source", "weft.parent.confidence", "port", "address", "thread.id", "process.pid", "weft.connection", "user_agent.original", "url.full")
 
 
 def outline(spans):
