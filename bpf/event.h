@@ -192,7 +192,8 @@ struct weft_part {
 struct weft_unit {
 	struct weft_event h; /* conn: on which the request came; 0: none that is known */
 	__u32 pos;           /* position behind the bytes of it that were read */
-	__u32 pad;
+	/* HTTP/2: its stream, where the program itself says which; then pos says nothing. 0: no */
+	__u32 stream;
 };
 
 enum weft_session_what {

@@ -19,6 +19,9 @@ struct go_g {
 	__u64 sched_sp, sched_pc, sched_g;
 };
 
+/* serverConn.conn in golang.org/x/net/http2, of all years: { srv, hs; conn net.Conn; ... } */
+#define GO_SERVER_CONN 16
+
 /* runtime.m.curg: up to 1.24, and from 1.25 on */
 #define GO_CURG_OLD 192
 #define GO_CURG 184
@@ -55,13 +58,11 @@ static __always_inline int go__inherited(__u64 parent, struct label *out)
 	if (!l || l->how != LABEL_AT)
 		return -1;
 	*out = *l;
-	if (l->inherited)
+	out->inherited = 1;
+	if (l->inherited || l->stream)
 		return 0;
 	st = unit__conn(l->sock, l->ino);
-	if (st && st->next[WEFT_IN] != l->pos)
-		return -1;
-	out->inherited = 1;
-	return 0;
+	return st && st->next[WEFT_IN] != l->pos ? -1 : 0;
 }
 
 /* The beginning of what the child's scheduler knows, and with which function it begins. */
@@ -134,6 +135,7 @@ __global int go__hands_on(struct filter *f, struct who *w, __u64 g, __u64 at)
 	if (l && l->how == LABEL_AT) {
 		o.conn = l->conn;
 		o.pos = l->pos;
+		o.stream = l->stream;
 		o.ahead = l->ahead;
 	}
 	if (!go__put_socket(&o, at) || bpf_probe_read_user(&data, sizeof(data), (void *)(at + 8)) ||
@@ -142,6 +144,99 @@ __global int go__hands_on(struct filter *f, struct who *w, __u64 g, __u64 at)
 	go__put(&o, tls__key(data, w->tgid), tls__ino(data, w->tgid));
 	if (!tls__find(data, w->tgid))
 		go__put_socket(&o, data);
+	return 0;
+}
+
+/* The connection below a net.Conn, if bytes of it were seen; as in go__hands_on(). */
+static __always_inline struct conn_state *go__conn(__u64 at, __u32 tgid)
+{
+	__u64 sk = tls__go_sock(at), data;
+	struct conn_state *st;
+
+	if (!sk) {
+		if (bpf_probe_read_user(&data, sizeof(data), (void *)(at + 8)))
+			return NULL;
+		st = tls__find(data, tgid);
+		if (st)
+			return st;
+		sk = tls__go_sock(data);
+	}
+	st = sk ? bpf_map_lookup_elem(&conns, &sk) : NULL;
+	return st && st->ino == sock__inode((void *)sk) ? st : NULL;
+}
+
+/* Streams that clients open have odd numbers. */
+static __always_inline int go__is_stream(__u32 stream)
+{
+	return stream & 1 && !(stream >> 31);
+}
+
+/*
+ * The goroutine `g` runs a handler of the serverConn `sc`. What it answers with begins with a
+ * pointer to its state, that one with a pointer to the stream, { sc *serverConn; id uint32; ... }.
+ */
+__global int go__serves_stream(struct filter *f, struct who *w, __u64 g, __u64 writer,
+			       __u64 net_conn)
+{
+	struct label l = { .how = LABEL_AT, .inherited = 1 };
+	struct conn_state *st;
+	struct label_key k;
+	__u64 state, at, stream[2];
+
+	if (!f || !w || f->runtime.kind != RUNTIME_GO)
+		return 0;
+	unit__key(&k, g);
+	st = go__conn(net_conn, w->tgid);
+	if (!st || !st->conn || bpf_probe_read_user(&state, sizeof(state), (void *)writer) ||
+	    bpf_probe_read_user(&at, sizeof(at), (void *)state) ||
+	    bpf_probe_read_user(stream, sizeof(stream), (void *)at) ||
+	    stream[0] != net_conn - GO_SERVER_CONN || !go__is_stream(stream[1])) {
+		bpf_map_delete_elem(&labels, &k);
+		return 0;
+	}
+	l.sock = st->sock;
+	l.ino = st->ino;
+	l.conn = st->conn;
+	l.stream = stream[1];
+	unit__put(&k, &l);
+	return 0;
+}
+
+/* http2.FrameHeader { valid bool; Type, Flags uint8; Length, StreamID uint32 }; its number, or 0 */
+static __always_inline __u32 go__stream_of(__u64 frame)
+{
+	__u32 head[3];
+	__u64 at;
+
+	if (bpf_probe_read_user(&at, sizeof(at), (void *)frame) ||
+	    bpf_probe_read_user(head, sizeof(head), (void *)at))
+		return 0;
+	/* HEADERS, as RFC 9113 numbers it; its fields have been read, so it is not valid any more */
+	return (head[0] & 0xfffe) == 0x0100 && head[1] < 1 << 24 && go__is_stream(head[2]) ? head[2]
+											   : 0;
+}
+
+/* The goroutine `g` has read a request's head, and will beget whoever serves it. */
+__global int go__next_stream(struct filter *f, __u64 g, __u64 frame, __u64 or_frame)
+{
+	struct label_key k;
+	struct label *l, next;
+	__u32 stream;
+
+	if (!f || f->runtime.kind != RUNTIME_GO)
+		return 0;
+	unit__key(&k, g);
+	l = bpf_map_lookup_elem(&labels, &k);
+	if (!l || l->how != LABEL_AT)
+		return 0;
+	stream = go__stream_of(frame) ?: go__stream_of(or_frame);
+	if (!stream) {
+		bpf_map_delete_elem(&labels, &k);
+		return 0;
+	}
+	next = *l;
+	next.stream = stream;
+	unit__put(&k, &next);
 	return 0;
 }
 

@@ -161,27 +161,34 @@ static __always_inline int lib__for_whom(struct hit *h)
 	return unit__tell(&u, NULL, h->w.pid, h->w.tid);
 }
 
-/* The first argument or the second, without a table of all: the stack is short. */
+/* The first argument, the second or the fourth, without a table of all: the stack is short. */
 static __always_inline __u64 lib__go_arg(struct pt_regs *regs, __u8 n)
 {
-	__u64 first = regs->ax, second = regs->bx;
+	__u64 first = regs->ax, second = regs->bx, fourth = regs->di;
 
-	/* or clang takes a register of the two by a computed offset, which the verifier refuses */
+	/* or clang takes one of the registers by a computed offset, which the verifier refuses */
 	barrier_var(first);
 	barrier_var(second);
-	return n == 1 ? first : n == 2 ? second : 0;
+	barrier_var(fourth);
+	return n == 1 ? first : n == 2 ? second : n == 4 ? fourth : 0;
 }
 
 /* What tells of goroutines: arguments at once, no frame. */
 static __always_inline int lib__go(struct hit *h)
 {
-	__u64 g = FRAME_G(h->regs), object;
+	__u64 g = FRAME_G(h->regs), object, more;
 
 	if (!(h->w.flags & WHO_RUNTIME))
 		return 0;
 	object = lib__go_arg(h->regs, h->d->object);
-	if (h->d->what == PROBE_GO_SPAWN)
+	more = lib__go_arg(h->regs, h->d->buf);
+	switch (h->d->what) {
+	case PROBE_GO_SPAWN:
 		return go__spawned(h->f, object, g, h->cookie >> 32, PT_REGS_IP(h->regs));
+	case PROBE_GO_STREAM:
+		return go__serves_stream(h->f, &h->w, g, more, object + (__s64)h->d->peek);
+	case PROBE_GO_STREAM_NEXT: return go__next_stream(h->f, g, object, more);
+	}
 	return go__hands_on(h->f, &h->w, g, object + (__s64)h->d->peek);
 }
 
@@ -194,7 +201,7 @@ int lib_enter(struct pt_regs *ctx)
 
 	if (lib__hit(&h, ctx))
 		return 0;
-	if (h.d->what == PROBE_GO_SPAWN || h.d->what == PROBE_GO_HANDS_ON)
+	if (h.d->what >= PROBE_GO_SPAWN)
 		return lib__go(&h);
 	/* for whom, before it begins */
 	if (h.d->what == PROBE_CALL && h.w.flags & WHO_RUNTIME && lib__for_whom(&h))

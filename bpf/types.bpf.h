@@ -127,6 +127,8 @@ enum probe_what {
 	 */
 	PROBE_SPAWN,
 	/*
+	 * From here on: of Go's goroutines, told at once, no exit is watched.
+	 *
 	 * `object` is a goroutine that has just been made, where Go's scheduler gets it; on a
 	 * system stack, so r14 is not the goroutine that runs. The cookie's upper half is the number
 	 * of the file, by which go_starts knows its functions.
@@ -137,6 +139,18 @@ enum probe_what {
 	 * at `object` + peek (a net.Conn)
 	 */
 	PROBE_GO_HANDS_ON,
+	/*
+	 * the goroutine that runs serves one stream of an HTTP/2 connection: golang.org/x/net/http2,
+	 * and net/http's copy of it. `object` is the serverConn, whose net.Conn is at peek, `buf`
+	 * the responseWriter, which leads to the stream.
+	 */
+	PROBE_GO_STREAM,
+	/*
+	 * what the goroutine that runs begets next serves the stream of an http2.MetaHeadersFrame,
+	 * which is `object` or (where there is a context before it) `buf`, on the connection that it
+	 * reads: google.golang.org/grpc
+	 */
+	PROBE_GO_STREAM_NEXT,
 };
 
 enum probe_abi {
@@ -288,10 +302,11 @@ struct label {
 	__u64 sock, ino; /* key and inode number of the connection, as in conn_state */
 	__u64 conn;      /* SERVES: not 0 if the unit itself has read, up to `pos` */
 	__u32 pos;
+	__u32 stream;   /* AT, Go: as in WEFT_EV_UNIT */
 	__u8 how;       /* enum label_how */
 	__u8 ahead;     /* AT: WEFT_F_AHEAD */
 	__u8 inherited; /* Go: by a goroutine that did not read itself */
-	__u8 pad;
+	__u8 pad[5];
 };
 
 /* Of a thread of a process whose runtime is known. */
@@ -304,6 +319,8 @@ struct unit_thread {
 	__u8 told; /* there was one */
 	__u8 ahead;
 	__u8 pad[2];
+	__u32 stream;
+	__u32 pad2;
 };
 
 /* Go: whose bytes are written next on a connection, where other goroutines write them. */
@@ -311,8 +328,9 @@ struct owner {
 	__u64 ino;  /* of the connection, as in conn_state */
 	__u64 conn; /* as in WEFT_EV_UNIT; 0: nobody's that is known */
 	__u32 pos;
+	__u32 stream;
 	__u8 ahead;
-	__u8 pad[3];
+	__u8 pad[7];
 };
 
 /* Go: a function with which goroutines begin that inherit nothing. */

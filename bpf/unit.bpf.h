@@ -268,6 +268,7 @@ static __always_inline int unit__of_owner(struct conn_state *st, struct label *o
 		return 0;
 	out->conn = o->conn;
 	out->pos = o->pos;
+	out->stream = o->stream;
 	out->ahead = o->ahead;
 	return 1;
 }
@@ -305,7 +306,8 @@ __global int unit__tell(struct unit *u, struct conn_state *st, __u32 pid, __u32 
 	}
 	if (!t->told && !in)
 		return 0;
-	if (t->told && t->conn == now.conn && t->pos == now.pos && t->ahead == now.ahead)
+	if (t->told && t->conn == now.conn && t->pos == now.pos && t->stream == now.stream &&
+	    t->ahead == now.ahead)
 		return 0;
 	e = emit__reserve(sizeof(*e));
 	if (!e)
@@ -314,11 +316,12 @@ __global int unit__tell(struct unit *u, struct conn_state *st, __u32 pid, __u32 
 	if (now.ahead)
 		e->h.flags = WEFT_F_AHEAD;
 	e->pos = now.pos;
-	e->pad = 0;
+	e->stream = now.stream;
 	emit__submit(e, WEFT_EV_UNIT);
 	t->told = 1;
 	t->conn = now.conn;
 	t->pos = now.pos;
+	t->stream = now.stream;
 	t->ahead = now.ahead;
 	return 0;
 }

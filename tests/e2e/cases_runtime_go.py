@@ -126,6 +126,8 @@ def go_units_workers(ctx):
 
 @case()
 def go_units_http2(ctx):
-    """An HTTP/2 server in Go, whose goroutines read for many requests at once: never a wrong parent."""
+    """An HTTP/2 server in Go, whose connections are read for many requests at once: in the middle of them and from the start."""
     for go in toolchains():
-        measure(ctx, f"Go {go.version}", peer_of(ctx, go, "units"), ["none", *CERTAIN], floor=0, options=("-tls", "-h2"), http2=True)
+        for before in (False, True):
+            measure(ctx, f"Go {go.version}", peer_of(ctx, go, "units"), ["none", *CERTAIN], options=("-tls", "-h2"), http2=True,
+                    before=before)

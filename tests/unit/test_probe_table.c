@@ -40,8 +40,7 @@ static void check_func(const struct probe_library *lib, const struct probe_func 
 	const struct probe_desc *d = &f->desc;
 	bool cipher = d->what == PROBE_CIPHER_OUT || d->what == PROBE_CIPHER_IN;
 	bool call = d->what == PROBE_CALL;
-	bool unit = d->what == PROBE_SPAWN || d->what == PROBE_GO_SPAWN ||
-		    d->what == PROBE_GO_HANDS_ON;
+	bool unit = d->what == PROBE_SPAWN || d->what >= PROBE_GO_SPAWN;
 
 	check_args(f);
 	cr_assert_neq(d->what, PROBE_NONE, "%s", f->symbol);

@@ -68,7 +68,7 @@ static bool uprobe__is_unit(const struct kernel *k, const struct kernel_site *s)
 	size_t i = s->cookie & 0xffff;
 	unsigned what = i < k->n_descs ? k->descs[i].what : PROBE_NONE;
 
-	return what == PROBE_SPAWN || what == PROBE_GO_SPAWN || what == PROBE_GO_HANDS_ON;
+	return what == PROBE_SPAWN || what >= PROBE_GO_SPAWN;
 }
 
 static enum uprobe_group uprobe__group(const struct kernel *k, const struct kernel_site *s)

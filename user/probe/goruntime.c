@@ -13,6 +13,12 @@
  * connection; persistConn.roundTrip is where it hands them over. The connection is a member of
  * persistConn: { alt RoundTripper; t *Transport; cacheKey connectMethodKey; conn net.Conn; ... },
  * at 80 in Go 1.17 to 1.26. A member that is no connection is not taken for one: bpf/go.bpf.h.
+ *
+ * Servers of HTTP/2 read for many requests at once. In golang.org/x/net/http2, of which net/http
+ * has a copy, each handler's goroutine begins with runHandler(writer, request, handler) of the
+ * serverConn. In google.golang.org/grpc the goroutine that reads calls operateHeaders, with a
+ * context before the frame in newer versions, and that one begets who serves the call; where calls
+ * go to workers (NumStreamWorkers), nothing is known of them.
  */
 #include "goruntime.h"
 
@@ -23,6 +29,16 @@
 #include "place_code.h"
 
 #define CODE_MAX 4096 /* closures that make a goroutine; they have a hundred bytes */
+
+#define STREAM(function)                                                                           \
+	{                                                                                          \
+		.symbol = (function), .optional = true,                                            \
+		.desc = { .what = PROBE_GO_STREAM,                                                 \
+			  .abi = PROBE_ABI_GO,                                                     \
+			  .object = 1,                                                             \
+			  .buf = 2,                                                                \
+			  .peek = 16 },                                                            \
+	}
 
 static const struct probe_func funcs[] = {
 	{
@@ -41,6 +57,16 @@ static const struct probe_func funcs[] = {
 		.symbol = "net/http.(*persistConn).roundTrip",
 		.optional = true,
 		.desc = { .what = PROBE_GO_HANDS_ON, .abi = PROBE_ABI_GO, .object = 1, .peek = 80 },
+	},
+	STREAM("net/http.(*http2serverConn).runHandler"),
+	STREAM("golang.org/x/net/http2.(*serverConn).runHandler"),
+	{
+		.symbol = "google.golang.org/grpc/internal/transport.(*http2Server).operateHeaders",
+		.optional = true,
+		.desc = { .what = PROBE_GO_STREAM_NEXT,
+			  .abi = PROBE_ABI_GO,
+			  .object = 2,
+			  .buf = 4 },
 	},
 	{ 0 },
 };

@@ -199,8 +199,8 @@ static bool needs_entry(const struct probe_desc *d)
 static bool needs_exit(const struct probe_desc *d)
 {
 	return d->what != PROBE_TLS_END && d->what != PROBE_TLS_SHUTDOWN &&
-	       d->what != PROBE_GO_SPAWN && d->what != PROBE_GO_HANDS_ON &&
-	       d->what != PROBE_CIPHER_OUT && d->result != PROBE_RESULT_ENTRY;
+	       d->what < PROBE_GO_SPAWN && d->what != PROBE_CIPHER_OUT &&
+	       d->result != PROBE_RESULT_ENTRY;
 }
 
 static struct place_wish wish_of(const struct probe_desc *d)

@@ -108,7 +108,7 @@ struct node {
 	bool unit_ahead; /* WEFT_F_AHEAD */
 	/* and this is the connection of its request; 0 it knows none. Server: it came on this one */
 	uint64_t unit_conn;
-	uint32_t unit_pos;
+	uint32_t unit_pos, unit_stream;
 	/* client: its request was released before the call was made; as span_id, trace_id */
 	bool left;
 	uint8_t left_trace[16], left_span[8];

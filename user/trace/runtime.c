@@ -14,12 +14,12 @@
 
 #define THREADS_MAX 16384
 #define CONNS_MAX 16384
-#define SAID_MAX 32     /* of one thread */
-#define REQUESTS_MAX 64 /* of one connection */
+#define SAID_MAX 32      /* of one thread */
+#define REQUESTS_MAX 128 /* of one connection */
 
 struct said {
 	uint64_t ts, conn;
-	uint32_t pos;
+	uint32_t pos, stream;
 	bool ahead;
 };
 
@@ -40,6 +40,7 @@ struct unit_conn {
 	struct unit_request {
 		uint64_t node, start;
 		uint32_t pos;
+		uint64_t key; /* message.key: its stream */
 		/* read before the one before it was answered; the next one was, before this one was */
 		bool early, overtaken;
 		bool released; /* and these were its ids: what it left behind may call later */
@@ -93,7 +94,7 @@ static void unit(struct tracer *t, const struct weft_unit *u)
 		list__init(&th->by_use);
 	}
 	used(&t->units.threads_by_use, &th->by_use);
-	th->said[th->n++ % SAID_MAX] = (struct said){ u->h.ts, u->h.conn, u->pos,
+	th->said[th->n++ % SAID_MAX] = (struct said){ u->h.ts, u->h.conn, u->pos, u->stream,
 						      u->h.flags & WEFT_F_AHEAD };
 }
 
@@ -132,10 +133,21 @@ static void request_read(struct tracer *t, struct node *n, const struct exchange
 	if (early)
 		before->overtaken = true;
 	c->n++;
-	*r = (struct unit_request){
-		.node = n->id, .start = n->start, .pos = req_pos, .early = early
-	};
+	*r = (struct unit_request){ .node = n->id,
+				    .start = n->start,
+				    .pos = req_pos,
+				    .key = x->n && x->reqs[0] ? x->reqs[0]->key : 0,
+				    .early = early };
 	n->unit_conn = c->id;
+}
+
+/* The request of a stream; its number is not used again on the connection. */
+static const struct unit_request *request_of(const struct unit_conn *c, uint32_t stream)
+{
+	for (unsigned i = 0; i < c->n && i < REQUESTS_MAX; i++)
+		if (c->requests[i].key == stream)
+			return &c->requests[i];
+	return NULL;
 }
 
 /*
@@ -150,6 +162,8 @@ static const struct unit_request *request_before(struct tracer *t, const struct 
 	const struct unit_conn *c = table__get(&t->units.conns, conn);
 	unsigned n = !c ? 0 : c->n < REQUESTS_MAX ? c->n : REQUESTS_MAX, best = n;
 
+	if (call->unit_stream)
+		return c ? request_of(c, call->unit_stream) : NULL;
 	for (unsigned i = 0; i < n; i++) {
 		if ((int32_t)(pos - c->requests[i].pos) <= 0)
 			continue;
@@ -227,6 +241,7 @@ static void call_made(struct tracer *t, struct node *n, uint32_t tid, uint64_t t
 	n->unit_ahead = s->ahead;
 	n->unit_conn = s->conn;
 	n->unit_pos = s->pos;
+	n->unit_stream = s->stream;
 	believe(t, n);
 }
 
