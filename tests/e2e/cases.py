@@ -7,6 +7,7 @@ import fcntl
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -93,8 +94,16 @@ def expect_clean(report):
 
 
 def expect_ended_well(weft, status, spans):
-    """Exit status 0 (so nothing was lost), the sums of the balance hold, and every span that was made came out."""
+    """Exit status 0 (so nothing was lost), the sums of the balance hold, and every span that was made came out.
+
+    The kernel does not run a tracing program inside itself: now and then one that watches the states of sockets is interrupted by
+    a packet that changes another's. That is counted, and then the status is 3; a few of these are no fault."""
     say(*weft.balance().lines)
+    refused = sum(n for why, n in weft.balance().reasons.items() if "recursion" in why)
+    if status == 3 and 0 < refused <= 3 and "could not write" not in weft.text() and not re.search(
+            r"dropped \d+: (?!.*recursion)[^\n]*(ring buffer|table full|limit reached|32-bit|unseen|queue|receiver)", weft.text()):
+        say(f"{refused} runs of weft's programs were refused by the kernel")
+        status = 0
     expect(status == 0, f"weft's exit status is {status}: {weft.text()[-1000:]}")
     weft.balance().check(len(spans))
 

@@ -17,8 +17,8 @@ from cases_go import STRIPPED, Peer, peer_of, toolchains
 
 NAME = re.compile(r"\b([a-z0-9]+)-(\d+)-\d\b")
 CALLS = {"none": 0, "direct": 1, "seq": 3, "fan": 3, "nested": 3, "timer": 2, "after": 2, "tls": 2, "client2": 2, "pull": 2,
-         "workers": 1}
-CERTAIN = [r for r in CALLS if r not in ("none", "workers")]
+         "workers": 1, "rpc": 3}
+CERTAIN = [r for r in CALLS if r not in ("none", "workers", "rpc")]
 LAST = 1_000_000  # first id of requests that only pass the time
 WORKERS = ("workers", "fan", "none")  # whose calls are whose is not known there: no parent, and no wrong one
 
@@ -26,7 +26,7 @@ WORKERS = ("workers", "fan", "none")  # whose calls are whose is not known there
 def named(span):
     """(route, request) that a span is for; None: something else."""
     if span.kind == truth.SERVER:
-        part = (span.get("url.path") or "").strip("/").split("/")
+        part = (span.get("url.path") or span.name).strip("/").split("/")
         return (part[0], int(part[1])) if len(part) == 2 and part[1].isdigit() else None
     m = NAME.search(str(span.get("url.full", "db.query.text") or ""))
     return (m.group(1), int(m.group(2))) if m else None
@@ -126,8 +126,26 @@ def go_units_workers(ctx):
 
 @case()
 def go_units_http2(ctx):
-    """An HTTP/2 server in Go, whose connections are read for many requests at once: in the middle of them and from the start."""
+    """An HTTP/2 server in Go, whose connection is read for many requests at once: from the start, and joined in the middle."""
     for go in toolchains():
-        for before in (False, True):
-            measure(ctx, f"Go {go.version}", peer_of(ctx, go, "units"), ["none", *CERTAIN], options=("-tls", "-h2"), http2=True,
-                    before=before)
+        # What was joined in the middle may have no spans for its requests: then their calls have no parents.
+        for before, floor in ((True, 0.995), (False, 0)):
+            measure(ctx, f"Go {go.version}", peer_of(ctx, go, "units"), ["none", *CERTAIN], floor, ("-tls", "-h2"), True, before)
+
+
+@case()
+def go_units_grpc(ctx):
+    """A server of grpc-go that makes calls, 50 streams on one connection; an old grpc-go and a newer one."""
+    backend_program, go, requests = peer_of(ctx, toolchains()[0], "units"), toolchains()[0], ctx.args.requests
+    for flags in ((), ("-modfile=new.mod",))[:2 if go.minor >= 25 else 1]:
+        program = peer_of(ctx, go, "units_grpc", flags)
+        with Peer(backend_program, "backend") as backend, Peer(program, "server", backend.port) as server, \
+                Peer(program, "client", server.port) as load, \
+                tracer.Tracer(["-v", "-p", server.pid, "--backend", ctx.args.backend, "--output", "otlp-json"], ctx.path("spans")) as weft:
+            weft.wait_attached()
+            load.tell(requests)
+            load.result()
+            status = weft.stop()
+        spans = ctx.spans()
+        expect_ended_well(weft, status, spans)
+        judge(f"grpc-go {' '.join(flags)}", spans, ["rpc"] * requests, 0, 0.995)
