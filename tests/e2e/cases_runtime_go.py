@@ -8,6 +8,7 @@ import collections
 import contextlib
 import os
 import re
+import shutil
 
 import stack
 import tracer
@@ -102,7 +103,7 @@ def measure(ctx, what, program, routes, floor=0.995, options=(), http2=False, be
 
 @case()
 def go_units(ctx):
-    """Goroutines and what they beget, pooled HTTP and SQL connections, coroutines, saturated; several versions of Go, stripped and not."""
+    """Goroutines and what they beget, pooled HTTP and SQL connections, coroutines, saturated; several Gos, stripped and not."""
     for go in toolchains():
         for flags in ((), STRIPPED):
             measure(ctx, f"Go {go.version} {' '.join(flags)}", peer_of(ctx, go, "units", flags), ["none", *CERTAIN])
@@ -110,9 +111,11 @@ def go_units(ctx):
 
 @case()
 def go_units_forms(ctx):
-    """The same position-independent, over TLS, and watched from the first request on."""
+    """The same position-independent, with cgo, over TLS, and watched from the first request on."""
     go = toolchains()[0]
     measure(ctx, "PIE", peer_of(ctx, go, "units", ("-buildmode=pie",)), ["none", *CERTAIN])
+    if shutil.which("gcc"):
+        measure(ctx, "cgo", peer_of(ctx, go, "units", cgo="1"), ["none", *CERTAIN])
     measure(ctx, "over TLS", peer_of(ctx, go, "units"), ["none", *CERTAIN], options=("-tls",))
     measure(ctx, "from the start", peer_of(ctx, go, "units"), ["none", *CERTAIN], before=True)
 
@@ -141,7 +144,8 @@ def go_units_grpc(ctx):
         program = peer_of(ctx, go, "units_grpc", flags)
         with Peer(backend_program, "backend") as backend, Peer(program, "server", backend.port) as server, \
                 Peer(program, "client", server.port) as load, \
-                tracer.Tracer(["-v", "-p", server.pid, "--backend", ctx.args.backend, "--output", "otlp-json"], ctx.path("spans")) as weft:
+                tracer.Tracer(["-v", "-p", server.pid, "--backend", ctx.args.backend, "--output", "otlp-json"],
+                              ctx.path("spans")) as weft:
             weft.wait_attached()
             load.tell(requests)
             load.result()
