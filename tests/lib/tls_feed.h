@@ -3,6 +3,9 @@
 #ifndef WEFT_TEST_TLS_FEED_H
 #define WEFT_TEST_TLS_FEED_H
 
+#include <stdio.h>
+
+#include "../../user/conn/conn.h"
 #include "feed.h"
 
 #define TLS_PID 100
@@ -32,5 +35,39 @@ void feed__handshake(struct feed *f, unsigned conn, unsigned session, uint32_t t
 /* GET `path`, on the session; and its answer. */
 void feed__get(struct feed *f, unsigned session, uint32_t tid, const char *path);
 void feed__get_ok(struct feed *f, unsigned session, uint32_t tid, const char *path);
+
+/* ---- what became of it ---- */
+
+static inline long number_of(const struct span *s, const char *key)
+{
+	const struct attr *a = span__attr(s, key);
+
+	return a ? (long)a->i : -1;
+}
+
+static inline bool text_is(const struct span *s, const char *key, const char *value)
+{
+	const struct attr *a = span__attr(s, key);
+
+	return a && slice__eq(a->s, slice__cstr(value));
+}
+
+static inline struct span *url(struct feed *f, const char *path)
+{
+	char full[128];
+
+	snprintf(full, sizeof(full), "https://shop%s", path);
+	return feed__span(f, SPAN_CLIENT, "url.full", full);
+}
+
+static inline bool linked(const struct feed *f, unsigned session)
+{
+	return f->conns[session].policy.linked;
+}
+
+static inline const struct session_counts *counts(struct feed *f)
+{
+	return conns__session_counts(f->all);
+}
 
 #endif

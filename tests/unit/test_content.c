@@ -3,7 +3,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
-#include "../lib/feed.h"
+#include "../lib/shop_feed.h"
 
 #define OK200 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 #define PROXY 100
@@ -66,19 +66,6 @@ static void warm_up(struct feed *f)
 		snprintf(b, sizeof(b), "/warm/b%d", i);
 		batch(f, a, b, "", "");
 	}
-}
-
-static struct span *server(struct feed *f, const char *path)
-{
-	return feed__span(f, SPAN_SERVER, "url.path", path);
-}
-
-static struct span *client(struct feed *f, const char *path)
-{
-	char url[256];
-
-	snprintf(url, sizeof(url), "http://shop%s", path);
-	return feed__span(f, SPAN_CLIENT, "url.full", url);
 }
 
 Test(content, calls_in_another_order)

@@ -17,38 +17,6 @@
 #define SESSION 201
 #define OK200 TLS_OK200
 
-static long number_of(const struct span *s, const char *key)
-{
-	const struct attr *a = span__attr(s, key);
-
-	return a ? (long)a->i : -1;
-}
-
-static bool text_is(const struct span *s, const char *key, const char *value)
-{
-	const struct attr *a = span__attr(s, key);
-
-	return a && slice__eq(a->s, slice__cstr(value));
-}
-
-static struct span *url(struct feed *f, const char *path)
-{
-	char full[128];
-
-	snprintf(full, sizeof(full), "https://shop%s", path);
-	return feed__span(f, SPAN_CLIENT, "url.full", full);
-}
-
-static bool linked(const struct feed *f, unsigned session)
-{
-	return f->conns[session].policy.linked;
-}
-
-static const struct session_counts *counts(struct feed *f)
-{
-	return conns__session_counts(f->all);
-}
-
 /* ---- nesting ---- */
 
 Test(session, a_client_on_a_socket)

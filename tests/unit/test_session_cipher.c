@@ -16,31 +16,6 @@
 #define CONN 1
 #define SESSION 201
 
-static long number_of(const struct span *s, const char *key)
-{
-	const struct attr *a = span__attr(s, key);
-
-	return a ? (long)a->i : -1;
-}
-
-static struct span *url(struct feed *f, const char *path)
-{
-	char full[128];
-
-	snprintf(full, sizeof(full), "https://shop%s", path);
-	return feed__span(f, SPAN_CLIENT, "url.full", full);
-}
-
-static bool linked(const struct feed *f, unsigned session)
-{
-	return f->conns[session].policy.linked;
-}
-
-static const struct session_counts *counts(struct feed *f)
-{
-	return conns__session_counts(f->all);
-}
-
 /* ---- the library's own struct ---- */
 
 Test(session_cipher, the_socket_that_the_library_names)

@@ -3,36 +3,12 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
-#include "../lib/feed.h"
+#include "../lib/shop_feed.h"
 
 #define OK200 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 #define SHOP 100
 #define WEB 200
 #define BACK 300
-
-/* Reuses one buffer a call: good until the next. */
-static const char *get(const char *path)
-{
-	static char buf[2][256];
-	static int i;
-
-	i = !i;
-	snprintf(buf[i], sizeof(buf[i]), "GET %s HTTP/1.1\r\nHost: shop\r\n\r\n", path);
-	return buf[i];
-}
-
-static struct span *server(struct feed *f, const char *path)
-{
-	return feed__span(f, SPAN_SERVER, "url.path", path);
-}
-
-static struct span *client(struct feed *f, const char *path)
-{
-	char url[256];
-
-	snprintf(url, sizeof(url), "http://shop%s", path);
-	return feed__span(f, SPAN_CLIENT, "url.full", url);
-}
 
 Test(trace, thread_per_request)
 {

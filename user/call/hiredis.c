@@ -10,15 +10,7 @@
 #define COMMAND_MAX 32
 #define REPLY_ERROR 6 /* hiredis's REDIS_REPLY_ERROR */
 
-static bool describe(const void *state, struct message *const *reqs, struct message *const *resps,
-		     size_t n, unsigned flags, struct arena *scratch, struct facts *out)
-{
-	(void)state;
-	(void)resps;
-	(void)n;
-	(void)flags;
-	return told__describe(reqs, scratch, "redis", 6379, out);
-}
+TOLD_DESCRIBE("redis", 6379)
 
 extern const struct protocol protocol_hiredis;
 

@@ -19,15 +19,7 @@
 #define PGRES_PIPELINE_SYNC 10
 #define PGRES_PIPELINE_ABORTED 11
 
-static bool describe(const void *state, struct message *const *reqs, struct message *const *resps,
-		     size_t n, unsigned flags, struct arena *scratch, struct facts *out)
-{
-	(void)state;
-	(void)resps;
-	(void)n;
-	(void)flags;
-	return told__describe(reqs, scratch, "postgresql", 5432, out);
-}
+TOLD_DESCRIBE("postgresql", 5432)
 
 extern const struct protocol protocol_libpq;
 

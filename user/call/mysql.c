@@ -5,15 +5,7 @@
  */
 #include "parts.h"
 
-static bool describe(const void *state, struct message *const *reqs, struct message *const *resps,
-		     size_t n, unsigned flags, struct arena *scratch, struct facts *out)
-{
-	(void)state;
-	(void)resps;
-	(void)n;
-	(void)flags;
-	return told__describe(reqs, scratch, "mysql", 3306, out);
-}
+TOLD_DESCRIBE("mysql", 3306)
 
 extern const struct protocol protocol_mysql;
 

@@ -191,6 +191,18 @@ struct told_message {
 bool told__describe(struct message *const *reqs, struct arena *scratch, const char *system,
 		    int default_port, struct facts *out);
 #define TOLD_MESSAGE_SIZE sizeof(struct told_message)
+/* That describe(), of a library whose database is `system` and listens on `port`. */
+#define TOLD_DESCRIBE(system, port)                                                                \
+	static bool describe(const void *state, struct message *const *reqs,                       \
+			     struct message *const *resps, size_t n, unsigned flags,               \
+			     struct arena *scratch, struct facts *out)                             \
+	{                                                                                          \
+		(void)state;                                                                       \
+		(void)resps;                                                                       \
+		(void)n;                                                                           \
+		(void)flags;                                                                       \
+		return told__describe(reqs, scratch, system, port, out);                           \
+	}
 
 /*
  * An exchange that `ev` began; `conn` is filled in and must live until it ends. Its own addresses

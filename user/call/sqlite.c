@@ -24,15 +24,7 @@
 #define SQLITE_ROW 100
 #define SQLITE_DONE 101
 
-static bool describe(const void *state, struct message *const *reqs, struct message *const *resps,
-		     size_t n, unsigned flags, struct arena *scratch, struct facts *out)
-{
-	(void)state;
-	(void)resps;
-	(void)n;
-	(void)flags;
-	return told__describe(reqs, scratch, "sqlite", 0, out);
-}
+TOLD_DESCRIBE("sqlite", 0)
 
 extern const struct protocol protocol_sqlite;
 

@@ -3,6 +3,8 @@
 
 #include <stddef.h>
 
+#include "../lib/hex.h"
+
 /* Several headers of one name. */
 enum again {
 	AGAIN_FIRST, /* the first counts */
@@ -59,14 +61,6 @@ bool context__take(struct facts_context *c, struct message *m, struct slice name
 	return false;
 }
 
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Percent-decoded, with \' as ' (how sqlcommenter quotes); empty when there is no room. */
 static struct slice decode(struct slice s, struct arena *keep)
 {
@@ -74,8 +68,9 @@ static struct slice decode(struct slice s, struct arena *keep)
 	size_t n = 0;
 
 	for (size_t i = 0; out && i < s.n; i++) {
-		if (s.p[i] == '%' && s.n - i > 2 && hex(s.p[i + 1]) >= 0 && hex(s.p[i + 2]) >= 0) {
-			out[n++] = (char)(hex(s.p[i + 1]) << 4 | hex(s.p[i + 2]));
+		if (s.p[i] == '%' && s.n - i > 2 && hex__digit(s.p[i + 1]) >= 0 &&
+		    hex__digit(s.p[i + 2]) >= 0) {
+			out[n++] = (char)(hex__digit(s.p[i + 1]) << 4 | hex__digit(s.p[i + 2]));
 			i += 2;
 		} else if (s.p[i] != '\\' || i + 1 == s.n) {
 			out[n++] = s.p[i];

@@ -1,15 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "context.h"
 
+#include "../lib/hex.h"
 #include "traceparent.h"
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 /*
  * A number of 1 to 2n hex digits into n bytes, padded with zeros on the left (shorter ids of older
@@ -24,7 +17,7 @@ static bool id(struct slice s, uint8_t *out, size_t n)
 	memset(out, 0, n);
 	for (size_t i = 0; i < s.n; i++) {
 		size_t place = s.n - 1 - i;
-		int digit = hex_digit(s.p[i]);
+		int digit = hex__digit(s.p[i]);
 
 		if (digit < 0)
 			return false;

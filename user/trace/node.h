@@ -160,6 +160,12 @@ struct layer {
 
 extern const struct layer *const layer_table[]; /* ends with NULL */
 
+/* A thread, as a key in tables. */
+static inline uint64_t node__thread_key(uint32_t pid, uint32_t tid)
+{
+	return (uint64_t)pid << 32 | tid;
+}
+
 /* node.c */
 struct node *node__new(struct tracer *t, struct exchange *x);
 void node__free(struct tracer *t, struct node *n);

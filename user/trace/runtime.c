@@ -50,11 +50,6 @@ struct unit_conn {
 	unsigned n;
 };
 
-static uint64_t thread_key(uint32_t pid, uint32_t tid)
-{
-	return (uint64_t)pid << 32 | tid;
-}
-
 static void forget_thread(struct tracer *t, struct unit_thread *th)
 {
 	table__take(&t->units.threads, th->key);
@@ -77,7 +72,7 @@ static void used(struct list *all, struct list *by_use)
 
 static void unit(struct tracer *t, const struct weft_unit *u)
 {
-	uint64_t key = thread_key(u->h.pid, u->h.tid);
+	uint64_t key = node__thread_key(u->h.pid, u->h.tid);
 	struct unit_thread *th = table__get(&t->units.threads, key);
 
 	if (!th) {
@@ -218,7 +213,7 @@ static void released(struct tracer *t, struct node *n)
 /* What held on the thread at `ts`; NULL: nothing was ever said of it before. */
 static const struct said *said_at(const struct tracer *t, uint32_t pid, uint32_t tid, uint64_t ts)
 {
-	const struct unit_thread *th = table__get(&t->units.threads, thread_key(pid, tid));
+	const struct unit_thread *th = table__get(&t->units.threads, node__thread_key(pid, tid));
 	unsigned n = !th ? 0 : th->n < SAID_MAX ? th->n : SAID_MAX;
 	const struct said *best = NULL;
 

@@ -99,11 +99,6 @@ struct user {
 	struct list threads, pools;
 };
 
-static uint64_t thread_key(uint32_t pid, uint32_t tid)
-{
-	return (uint64_t)pid << 32 | tid;
-}
-
 static uint64_t process_key(uint32_t pid)
 {
 	return table__mix(pid, 1);
@@ -194,7 +189,7 @@ static struct thread *thread__new(struct tracer *t, uint64_t key, uint32_t pid)
 
 static struct thread *thread_of(struct tracer *t, uint32_t pid, uint32_t tid)
 {
-	uint64_t key = thread_key(pid, tid);
+	uint64_t key = node__thread_key(pid, tid);
 	struct thread *th = table__get(&t->threads, key);
 
 	if (!th)
@@ -529,7 +524,7 @@ static void answer_written(struct tracer *t, struct node *request, struct thread
 /* What the thread did until now may have been for a request that nobody saw. */
 static void strange_answer(struct tracer *t, uint32_t pid, uint32_t tid)
 {
-	struct thread *th = table__get(&t->threads, thread_key(pid, tid));
+	struct thread *th = table__get(&t->threads, node__thread_key(pid, tid));
 
 	if (!th)
 		return;
