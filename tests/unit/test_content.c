@@ -10,7 +10,7 @@
 #define T 11
 #define PAIRS 3
 
-static void get(char *buf, size_t size, const char *path, const char *headers)
+static void write_request(char *buf, size_t size, const char *path, const char *headers)
 {
 	snprintf(buf, size, "GET %s HTTP/1.1\r\nHost: shop\r\n%s\r\n", path, headers);
 }
@@ -31,7 +31,7 @@ static void request(struct feed *f, unsigned id, const char *path, const char *h
 {
 	char buf[512];
 
-	get(buf, sizeof(buf), path, headers);
+	write_request(buf, sizeof(buf), path, headers);
 	feed__read(f, id, PROXY, T, buf);
 }
 
@@ -39,7 +39,7 @@ static void call(struct feed *f, unsigned id, const char *path, const char *head
 {
 	char buf[512];
 
-	get(buf, sizeof(buf), path, headers);
+	write_request(buf, sizeof(buf), path, headers);
 	feed__write(f, id, PROXY, T, buf);
 }
 
