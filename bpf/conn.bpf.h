@@ -32,16 +32,16 @@ static __always_inline void conn__turn(struct conn_state *st, __u32 dir)
 	st->turn_bytes = 0;
 }
 
-/* EOF, SHUT and CLOSE: no bytes, only where. */
-static __always_inline int conn__mark(struct conn_state *st, __u8 kind, __u8 dir, __u32 pid,
-				      __u32 tid)
+/* WRITTEN, EOF, SHUT and CLOSE: no bytes, only where. */
+static __always_inline int conn__mark_at(struct conn_state *st, __u8 kind, __u8 dir, __u32 off,
+					 __u32 pid, __u32 tid)
 {
 	struct weft_data *d = emit__reserve(sizeof(*d));
 
 	if (!d)
 		return -1;
 	emit__header(&d->h, kind, sizeof(*d), pid, tid, st->conn);
-	d->off = st->next[dir & 1];
+	d->off = off;
 	d->len = 0;
 	d->head = d->tail = 0;
 	d->dir = dir;
@@ -49,6 +49,21 @@ static __always_inline int conn__mark(struct conn_state *st, __u8 kind, __u8 dir
 	d->sleeps = 0;
 	emit__submit(d, kind);
 	return 0;
+}
+
+static __always_inline int conn__mark(struct conn_state *st, __u8 kind, __u8 dir, __u32 pid,
+				      __u32 tid)
+{
+	return conn__mark_at(st, kind, dir, st->next[dir & 1], pid, tid);
+}
+
+/*
+ * Bytes were written before others that are about to be told of, and are told of later: by the CPU
+ * on which they were written. If this can't be said, the order is lost, and no byte is.
+ */
+__global int conn__written(struct conn_state *st, __u32 off, __u32 pid, __u32 tid)
+{
+	return st ? conn__mark_at(st, WEFT_EV_WRITTEN, WEFT_OUT, off, pid, tid) : 0;
 }
 
 /*
@@ -160,8 +175,13 @@ static __always_inline void conn__fill_inet(struct conn_state *st, struct sock *
 		o->h.flags = 0;
 	o->unaligned = !counts && o->h.flags;
 	if (counts) {
-		o->pos[WEFT_OUT] = sock__written(sk) - (dir == WEFT_OUT ? ret : 0);
+		/* a request that was written, but is not told of yet, comes behind its answer */
+		if (st->bits & CONN_BORN && dir == WEFT_IN)
+			o->pos[WEFT_OUT] = sock__first_out(sk, accepted);
+		else
+			o->pos[WEFT_OUT] = sock__written(sk) - (dir == WEFT_OUT ? ret : 0);
 		o->pos[WEFT_IN] = sock__read(sk) - (dir == WEFT_IN ? ret : 0);
+		st->next[WEFT_OUT] = o->pos[WEFT_OUT];
 	}
 }
 

@@ -34,8 +34,8 @@
 #include <linux/types.h>
 #endif
 
-#define WEFT_ABI 3
-/* recordings that can still be read: 2 added kinds of records, 3 records with parts */
+#define WEFT_ABI 4
+/* recordings that can still be read: 2 and 4 added kinds of records, 3 records with parts */
 #define WEFT_ABI_OLDEST 1
 
 #define WEFT_COMM_LEN 16
@@ -75,6 +75,13 @@ enum weft_kind {
 	WEFT_EV_CALL = 15, /* a library function that weft watches returned */
 	/* struct weft_unit */
 	WEFT_EV_UNIT = 16, /* for which request a thread works from now on, says its runtime */
+	/*
+	 * struct weft_data, OUT, len 0: the bytes before `off` were written before those were read
+	 * that are told of next, but come behind them: the thread that wrote them has not come back
+	 * from its call. TLS sessions: a call that writes has begun; off says that it moves a byte
+	 * at least
+	 */
+	WEFT_EV_WRITTEN = 17,
 	WEFT_EV_KERNEL_MAX,
 	/* from here on: made by user space (recorded files, captures); user/source/record.h */
 	WEFT_EV_USER = 64,

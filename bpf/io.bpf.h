@@ -269,19 +269,49 @@ __global int io__data_many(struct call *c, struct conn_state *st, __u32 off, __u
 #undef IO_TRY
 
 /*
- * Position of the first of `len` bytes that were just moved, and the state's own count kept up with
- * it.
+ * Position of the first of `len` bytes that were just moved. The state's own count is kept up with
+ * it, where they were written by io__done(), when it has told of them: till then, whoever reads the
+ * answer on another CPU sees by it that they are not told of (io__in_order).
  */
 static __always_inline __u32 io__position(struct call *c, struct conn_state *st, __u32 len)
 {
 	struct sock *sk = (void *)c->sk;
-	__u32 dir = c->dir & 1, off;
+	__u32 off;
 
 	if (!sock__counts(sk, st->family))
-		return __sync_fetch_and_add(&st->next[dir], len);
-	off = (dir == WEFT_OUT ? sock__written(sk) : sock__read(sk)) - c->after - len;
-	st->next[dir] = off + len;
+		return __sync_fetch_and_add(&st->next[c->dir & 1], len);
+	if (c->dir == WEFT_OUT)
+		return sock__written(sk) - c->after - len;
+	off = sock__read(sk) - c->after - len;
+	st->next[WEFT_IN] = off + len;
 	return off;
+}
+
+/* Bytes were read: those that were written before them are told of before them, or it is said. */
+static __always_inline void io__in_order(struct call *c, struct conn_state *st)
+{
+	struct sock *sk = (void *)c->sk;
+	__u32 written;
+
+	if (c->dir != WEFT_IN || !sock__counts(sk, st->family))
+		return;
+	written = sock__written(sk);
+	if (written != st->next[WEFT_OUT])
+		conn__written(st, written, c->pid, c->tid);
+}
+
+/* Tell user space of `len` bytes from `off`. */
+static __always_inline void io__tell(struct call *c, struct conn_state *st, __u32 off, __u32 len)
+{
+	io__in_order(c, st);
+	if (c->runtime && unit__moved(st, c->dir, c->pid, c->tid))
+		emit__drop(WEFT_DROP_RING_FULL);
+	else if (st->policy.frames && walk__call(c, st, off, len))
+		return;
+	else if (c->n_iov > 1)
+		io__data_many(c, st, off, len);
+	else
+		io__data_one(c, st, off, len);
 }
 
 /* The call returned `ret` > 0 bytes, or 0 where c->wants said that it should have been more. */
@@ -312,19 +342,13 @@ __global int io__done(struct call *c, __s64 ret)
 		return 0;
 	}
 	off = io__position(c, st, len);
-	if (st->policy.off)
-		return 0;
-	if (len && c->runtime && unit__moved(st, c->dir, c->pid, c->tid)) {
-		emit__drop(WEFT_DROP_RING_FULL);
-		return 0;
-	}
-	if (len && st->policy.frames && walk__call(c, st, off, len))
-		return 0;
-	if (len)
-		return c->n_iov > 1 ? io__data_many(c, st, off, len)
-				    : io__data_one(c, st, off, len);
-	if (!(st->bits & CONN_EOF) && !conn__mark(st, WEFT_EV_EOF, WEFT_IN, c->pid, c->tid))
+	if (len && !st->policy.off)
+		io__tell(c, st, off, len);
+	else if (!len && !st->policy.off && !(st->bits & CONN_EOF) &&
+		 !conn__mark(st, WEFT_EV_EOF, WEFT_IN, c->pid, c->tid))
 		st->bits |= CONN_EOF;
+	if (c->dir == WEFT_OUT && sock__counts((void *)c->sk, st->family))
+		st->next[WEFT_OUT] = off + len;
 	return 0;
 }
 

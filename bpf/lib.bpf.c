@@ -148,7 +148,7 @@ static __always_inline int lib__at_once(struct hit *h, struct frame *f)
 	case PROBE_TLS_SHUTDOWN: return tls__shutdown(f->object, &h->w);
 	case PROBE_CIPHER_OUT: return tls__cipher(f, &h->w, f->len, WEFT_SESSION_OUT);
 	}
-	tls__begin(f->object, &h->w);
+	tls__begin(f->object, &h->w, f->what);
 	return tls__done(f, &h->w, f->len);
 }
 
@@ -227,7 +227,7 @@ int lib_enter(struct pt_regs *ctx)
 	} else if (f.what != PROBE_SPAWN) {
 		f.nested = frame__innermost(fr, h.depth, FRAME_OF_SESSION, f.what, f.object) >= 0;
 		if (!f.nested)
-			tls__begin(f.object, &h.w);
+			tls__begin(f.object, &h.w, f.what);
 	}
 	lib__anchor(&h, &f);
 	frame__push(fr, &f);
@@ -298,7 +298,7 @@ static __always_inline int lib__late(struct hit *h, struct frame *f)
 	f->what = h->d->what;
 	if (f->buf >= sp && f->buf < top)
 		f->buf = 0;
-	return tls__begin(f->object, &h->w);
+	return tls__begin(f->object, &h->w, f->what);
 }
 
 /* A unit of work was made: its parent was an argument, or it is the one that runs. */

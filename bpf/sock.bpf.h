@@ -99,17 +99,24 @@ static __always_inline __u32 sock__read(struct sock *sk)
 }
 
 /*
- * Did this TCP connection carry no bytes before the call that just moved `ret`? TCP counts the
+ * Sequence number of the first byte that the process wrote on this TCP connection. TCP counts the
  * bytes it received and had acknowledged (RFC 4898), so the first sequence numbers can be computed
  * from the present ones. The SYN of a connection that was opened from here counts as an
  * acknowledged byte, that of an accepted one does not.
  */
+static __always_inline __u32 sock__first_out(struct sock *sk, int accepted)
+{
+	struct tcp_sock *tp = (void *)sk;
+
+	return BPF_CORE_READ(tp, snd_una) - (__u32)BPF_CORE_READ(tp, bytes_acked) + !accepted;
+}
+
+/* Did this TCP connection carry no bytes before the call that just moved `ret`? */
 static __always_inline int sock__is_fresh(struct sock *sk, int accepted, int dir, __u32 ret)
 {
 	struct tcp_sock *tp = (void *)sk;
 	__u32 first_in = BPF_CORE_READ(tp, rcv_nxt) - (__u32)BPF_CORE_READ(tp, bytes_received);
-	__u32 first_out = BPF_CORE_READ(tp, snd_una) - (__u32)BPF_CORE_READ(tp, bytes_acked) +
-			  !accepted;
+	__u32 first_out = sock__first_out(sk, accepted);
 	__u32 in = sock__read(sk) - (dir == WEFT_IN ? ret : 0);
 	__u32 out = sock__written(sk) - (dir == WEFT_OUT ? ret : 0);
 

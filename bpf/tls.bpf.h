@@ -109,8 +109,8 @@ __global int tls__open(struct conn_state *st, struct who *w)
 	return 0;
 }
 
-/* A function begins to work on a session: from now on it is known. */
-__global int tls__begin(__u64 session, struct who *w)
+/* A function begins to work on a session: from now on it is known. `what`: enum probe_what. */
+__global int tls__begin(__u64 session, struct who *w, __u8 what)
 {
 	struct conn_state *st;
 
@@ -123,6 +123,8 @@ __global int tls__begin(__u64 session, struct who *w)
 		return 0;
 	if (!(st->bits & (CONN_CLIENT | CONN_SERVER)))
 		st->bits |= tls__role(session, w);
+	if (what == PROBE_TLS_WRITE)
+		st->writing = 1;
 	st->pid = w->pid;
 	st->tid = w->tid;
 	return 0;
@@ -254,12 +256,48 @@ __global int tls__bytes(struct conn_state *st, struct frame *f, struct who *w, _
 	return io__data_one(&c, st, off, n);
 }
 
+/* `n` bytes from `off`, or that they are lost. */
+static __always_inline void tls__tell(struct conn_state *st, struct frame *f, struct who *w,
+				      __u32 off, __u32 n)
+{
+	if (w->flags & WHO_RUNTIME &&
+	    unit__moved(st, f->what == PROBE_TLS_READ ? WEFT_IN : WEFT_OUT, w->pid, w->tid))
+		emit__drop(WEFT_DROP_RING_FULL);
+	else
+		tls__bytes(st, f, w, off, n);
+}
+
+/*
+ * Whoever writes counts when it has told, whoever reads looks at the count before it looks who
+ * writes: so if bytes are told of too late, the count is still the one without them.
+ */
+static __always_inline void tls__read(struct conn_state *st, struct frame *f, struct who *w,
+				      __u32 n)
+{
+	__u32 off = st->next[WEFT_IN], written = st->next[WEFT_OUT];
+
+	st->next[WEFT_IN] = off + n;
+	if (st->policy.off)
+		return;
+	barrier();
+	if (st->writing)
+		conn__written(st, written + 1, w->pid, w->tid);
+	tls__tell(st, f, w, off, n);
+}
+
+static __always_inline void tls__written(struct conn_state *st, struct frame *f, struct who *w,
+					 __u32 n)
+{
+	if (!st->policy.off)
+		tls__tell(st, f, w, st->next[WEFT_OUT], n);
+	barrier();
+	st->next[WEFT_OUT] += n;
+}
+
 /* A function has worked on its session, and moved `n` bytes of plaintext if n > 0. */
 __global int tls__done(struct frame *f, struct who *w, __s64 n)
 {
 	struct conn_state *st;
-	__u32 off;
-	__u8 dir;
 
 	if (!f || !w)
 		return 0;
@@ -273,17 +311,13 @@ __global int tls__done(struct frame *f, struct who *w, __s64 n)
 	}
 	if (!st->policy.linked && !st->policy.off)
 		tls__op(st, f, w);
-	if (f->what == PROBE_TLS_OTHER || n <= 0 || n > 0x7fffffff)
-		return 0;
-	dir = f->what == PROBE_TLS_READ ? WEFT_IN : WEFT_OUT;
-	off = __sync_fetch_and_add(&st->next[dir], (__u32)n);
-	if (st->policy.off)
-		return 0;
-	if (w->flags & WHO_RUNTIME && unit__moved(st, dir, w->pid, w->tid)) {
-		emit__drop(WEFT_DROP_RING_FULL);
-		return 0;
-	}
-	return tls__bytes(st, f, w, off, n);
+	if (f->what == PROBE_TLS_READ && n > 0 && n <= 0x7fffffff)
+		tls__read(st, f, w, n);
+	else if (f->what == PROBE_TLS_WRITE && n > 0 && n <= 0x7fffffff)
+		tls__written(st, f, w, n);
+	if (f->what == PROBE_TLS_WRITE)
+		st->writing = 0;
+	return 0;
 }
 
 /* Ciphertext that passed between a session and its buffers. `what`: SESSION_OUT or _IN. */

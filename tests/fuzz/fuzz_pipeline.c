@@ -377,14 +377,17 @@ static void op_say(struct pair *p, int who, bool raw)
 
 static void op_end(struct pair *p, uint8_t how)
 {
-	static const uint8_t kinds[4] = { WEFT_EV_EOF, WEFT_EV_SHUT, WEFT_EV_CLOSE, WEFT_EV_CLOSE };
+	static const uint8_t kinds[4] = { WEFT_EV_EOF, WEFT_EV_SHUT, WEFT_EV_CLOSE,
+					  WEFT_EV_WRITTEN };
 	struct end *e = &p->ends[how & 1];
 	struct weft_data d = { .dir = how >> 1 & 1 };
 	uint8_t kind = kinds[how >> 2 & 3];
 
 	if (!e->open)
 		return;
-	d.off = e->pos[d.dir];
+	if (kind == WEFT_EV_WRITTEN)
+		d.dir = WEFT_OUT;
+	d.off = e->pos[d.dir] + (kind == WEFT_EV_WRITTEN ? how >> 4 : 0);
 	d.h.conn = e->conn;
 	d.h.pid = e->pid;
 	d.h.tid = e->pid;

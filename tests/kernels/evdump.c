@@ -286,6 +286,8 @@ static void print(void *ctx, const struct weft_event *ev)
 	const struct weft_proc *p = (const void *)ev;
 
 	(void)ctx;
+	if (ev->kind == WEFT_EV_WRITTEN) /* made or not as two CPUs happen to run */
+		return;
 	if (probes)
 		probe(ev);
 	if (getenv("EVDUMP_VERBOSE"))

@@ -341,6 +341,14 @@ void feed__skip(struct feed *f, unsigned id, enum weft_dir dir, uint32_t len)
 	f->now += MS;
 }
 
+void feed__written(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, const char *bytes)
+{
+	struct weft_data d = { .off = f->conns[id].pos[WEFT_OUT] + (uint32_t)strlen(bytes),
+			       .dir = WEFT_OUT };
+
+	deliver(f, &d.h, WEFT_EV_WRITTEN, sizeof(d), id, pid, tid);
+}
+
 void feed__eof(struct feed *f, unsigned id, uint32_t pid, uint32_t tid)
 {
 	struct weft_data d = { .off = f->conns[id].pos[WEFT_IN], .dir = WEFT_IN };

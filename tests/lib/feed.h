@@ -88,6 +88,8 @@ void feed__parts(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum w
 /* Bytes that passed without an event: the ring was full. */
 void feed__lose(struct feed *f, unsigned id, enum weft_dir dir, const char *bytes);
 void feed__skip(struct feed *f, unsigned id, enum weft_dir dir, uint32_t len);
+/* These bytes were written, says whoever reads next; feed__write() tells of them later, or not. */
+void feed__written(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, const char *bytes);
 void feed__eof(struct feed *f, unsigned id, uint32_t pid, uint32_t tid);
 void feed__close(struct feed *f, unsigned id);
 /* The thread goes to sleep before what it does next (any of at most 256 threads). */

@@ -129,6 +129,78 @@ Test(loss, connection_goes_on_while_a_hole_is_waited_for)
 }
 
 /*
+ * The same, said by the kernel side: nothing is lost, though the next request comes at once, and no
+ * call took less than no time.
+ */
+Test(loss, answer_read_while_its_request_was_not_told_of)
+{
+	struct feed *f = feed__new();
+
+	feed__connect(f, 1, PID, TID, 40001, 80);
+	for (int i = 401; i < 450; i++) {
+		if (i % 2) {
+			feed__written(f, 1, PID, TID + 1, get(i));
+			feed__read(f, 1, PID, TID + 1, answer(i));
+		}
+		feed__write(f, 1, PID, TID, get(i));
+		if (!(i % 2))
+			feed__read(f, 1, PID, TID + 1, answer(i));
+	}
+	feed__finish(f);
+	cr_expect_eq(check_http(f), 49);
+	for (unsigned i = 0; i < f->n_spans; i++) {
+		cr_expect_null(span__attr(f->spans[i], "weft.incomplete"));
+		cr_expect_gt(f->spans[i]->end_ns, f->spans[i]->start_ns);
+	}
+	feed__free(f);
+}
+
+/* What was written was told of meanwhile, or comes in two calls: what is read waits for all of it. */
+Test(loss, answer_waits_for_all_that_was_written_before)
+{
+	struct feed *f = feed__new();
+
+	feed__connect(f, 1, PID, TID, 40001, 80);
+	feed__write(f, 1, PID, TID, get(401));
+	feed__written(f, 1, PID, TID + 1, "");
+	feed__read(f, 1, PID, TID + 1, answer(401));
+	feed__written(f, 1, PID, TID + 1, "GET /402 HTTP/1.1\r\nHost: shop\r\n\r\n");
+	feed__read(f, 1, PID, TID + 1, answer(402));
+	feed__write(f, 1, PID, TID, "GET /402 HTTP/1.1\r\n");
+	cr_expect_eq(f->n_spans, 0);
+	feed__write(f, 1, PID, TID, "Host: shop\r\n\r\n");
+	feed__finish(f);
+	cr_expect_eq(check_http(f), 2);
+	cr_expect_eq(f->n_spans, 2);
+	feed__free(f);
+}
+
+/* A call that writes much has not returned, or is one that weft can't see: nothing is lost by it. */
+Test(loss, what_was_written_may_be_told_of_much_later_or_never)
+{
+	struct feed *f = feed__new();
+
+	feed__connect(f, 1, PID, TID, 40001, 80);
+	feed__write(f, 1, PID, TID,
+		    "POST /401 HTTP/1.1\r\nHost: shop\r\nContent-Length: 10\r\n\r\n01234");
+	feed__written(f, 1, PID, TID + 1, "56789");
+	feed__read(f, 1, PID, TID + 1, answer(401));
+	feed__wait(f, 150);
+	feed__write(f, 1, PID, TID, "56789");
+	for (int i = 402; i < 410; i++) {
+		feed__write(f, 1, PID, TID, get(i));
+		feed__written(f, 1, PID, TID + 1, "never told of");
+		feed__read(f, 1, PID, TID + 1, answer(i));
+	}
+	feed__finish(f);
+	cr_expect_eq(check_http(f), 9);
+	cr_expect_eq(f->n_spans, 9);
+	for (unsigned i = 0; i < f->n_spans; i++)
+		cr_expect_null(span__attr(f->spans[i], "weft.incomplete"));
+	feed__free(f);
+}
+
+/*
  * The answer is read by another thread, whose call is reported before the one that wrote the
  * request.
  */

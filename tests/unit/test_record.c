@@ -89,6 +89,7 @@ Test(record, valid_sizes_are_exact)
 		{ WEFT_EV_EOF, sizeof(struct weft_data) },
 		{ WEFT_EV_SHUT, sizeof(struct weft_data) },
 		{ WEFT_EV_CLOSE, sizeof(struct weft_data) },
+		{ WEFT_EV_WRITTEN, sizeof(struct weft_data) },
 		{ WEFT_EV_FORK, sizeof(struct weft_proc) },
 		{ WEFT_EV_EXEC, sizeof(struct weft_proc) },
 		{ WEFT_EV_EXIT, sizeof(struct weft_proc) },
@@ -359,7 +360,7 @@ Test(record, headers_are_checked)
 		const char bytes[5];
 	} bad[] = {
 		{ "neither a weft recording nor", 4, "ward" },
-		{ "recording format 9, this weft reads 1 to 3", 8, "\x09\0\0\0" },
+		{ "recording format 9, this weft reads 1 to 4", 8, "\x09\0\0\0" },
 		{ "other byte order", 12, "\x01\x02\x03\x04" },
 		{ "damaged header", 12, "\x04\x04\x04\x04" },
 	};

@@ -205,7 +205,8 @@ void conns__event(struct conns *cs, const struct weft_event *ev)
 		add(cs, (const struct weft_open *)ev);
 		return;
 	}
-	if (ev->kind != WEFT_EV_SESSION && (ev->kind < WEFT_EV_DATA || ev->kind > WEFT_EV_CLOSE))
+	if (ev->kind != WEFT_EV_SESSION && ev->kind != WEFT_EV_WRITTEN &&
+	    (ev->kind < WEFT_EV_DATA || ev->kind > WEFT_EV_CLOSE))
 		return;
 	struct conn *c = table__get(&cs->by_id, ev->conn);
 

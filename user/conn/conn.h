@@ -95,6 +95,8 @@ struct conn {
 	/* events behind a hole in one of the streams, in the order in which they came */
 	struct list held;
 	uint32_t n_held, held_bytes;
+	/* what WRITTEN announced did not come, and nothing that was written since (io_uring) */
+	bool never_told;
 	struct list by_use; /* in conns.by_use, the longest unused first */
 	/* Unix sockets and TLS sessions: in the list of the process that used it last */
 	struct list by_pid;

@@ -199,20 +199,23 @@ void pipeline__event(void *pipeline, const struct weft_event *ev)
 	balance__receive(&p->books, ev->kind != WEFT_EV_DATA && ev->kind != WEFT_EV_CALL);
 	if (ev->kind == WEFT_EV_DATA)
 		tracer__awake(p->tracer, ev, ((const struct weft_data *)ev)->sleeps);
-	if ((ev->kind >= WEFT_EV_OPEN && ev->kind <= WEFT_EV_CLOSE) || ev->kind == WEFT_EV_SESSION)
-		conns__event(p->conns, ev);
-	else if (ev->kind == WEFT_EV_UNIT)
-		tracer__unit(p->tracer, (const struct weft_unit *)ev);
-	else if (ev->kind == WEFT_EV_CALL)
-		calls__event(p->calls, (const struct weft_call *)ev);
-	else if (ev->kind == WEFT_EV_EXEC)
+	switch (ev->kind) {
+	case WEFT_EV_OPEN:
+	case WEFT_EV_DATA:
+	case WEFT_EV_EOF:
+	case WEFT_EV_SHUT:
+	case WEFT_EV_CLOSE:
+	case WEFT_EV_WRITTEN:
+	case WEFT_EV_SESSION: conns__event(p->conns, ev); return;
+	case WEFT_EV_CONNECT: tracer__connect(p->tracer, (const struct weft_connect *)ev); return;
+	case WEFT_EV_UNIT: tracer__unit(p->tracer, (const struct weft_unit *)ev); return;
+	case WEFT_EV_CALL: calls__event(p->calls, (const struct weft_call *)ev); return;
+	case WEFT_EV_EXEC:
 		calls__process_exit(p->calls, ev->pid, ev->ts);
-	else if (ev->kind == WEFT_EV_CONNECT)
-		tracer__connect(p->tracer, (const struct weft_connect *)ev);
-	else if (ev->kind == WEFT_EV_EXEC)
 		conns__process_exec(p->conns, ev->pid, ev->ts);
-	else if (ev->kind == WEFT_EV_EXIT)
-		process_gone(p, ev);
+		return;
+	case WEFT_EV_EXIT: process_gone(p, ev); return;
+	}
 }
 
 bool pipeline__tick(struct pipeline *p, uint64_t now)

@@ -45,6 +45,8 @@ static bool event__data_valid(const struct weft_data *d)
 		return false;
 	if (d->dir > WEFT_IN || bytes > d->len || d->h.size != sizeof(*d) + ((bytes + 7) & ~7U))
 		return false;
+	if (d->h.kind == WEFT_EV_WRITTEN && d->dir != WEFT_OUT)
+		return false;
 	return d->h.kind == WEFT_EV_DATA || !d->len;
 }
 
@@ -93,6 +95,7 @@ bool event__valid(const struct weft_event *ev, size_t avail)
 	case WEFT_EV_EOF:
 	case WEFT_EV_SHUT:
 	case WEFT_EV_CLOSE:
+	case WEFT_EV_WRITTEN:
 		return ev->size >= sizeof(struct weft_data) && event__data_valid((const void *)ev);
 	case WEFT_EV_FORK:
 	case WEFT_EV_EXEC:
