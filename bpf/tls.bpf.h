@@ -123,7 +123,8 @@ __global int tls__begin(__u64 session, struct who *w, __u8 what)
 		return 0;
 	if (!(st->bits & (CONN_CLIENT | CONN_SERVER)))
 		st->bits |= tls__role(session, w);
-	if (what == PROBE_TLS_WRITE)
+	/* in C a session is one thread's at a time, so nobody reads while another writes */
+	if (what == PROBE_TLS_WRITE && w->flags & PROBE_GO_CONN)
 		st->writing = 1;
 	st->pid = w->pid;
 	st->tid = w->tid;

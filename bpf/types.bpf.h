@@ -101,7 +101,7 @@ struct conn_state {
 	__u8 turn_dir;
 	__u8 bits;
 	struct weft_policy policy;
-	__u8 writing; /* TLS sessions: a function that writes has begun and not told yet */
+	__u8 writing; /* TLS sessions of Go: a Write has begun and not told yet */
 	__u8 pad[3];
 	struct follow follow[2]; /* by enum weft_dir */
 };
