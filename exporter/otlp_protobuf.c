@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Spans as protobuf, through protobuf-c: a tree of its message structs is built beside the spans,
- * pointing into them, and packed. The structs of a whole batch come out of one allocation, whose
- * size is counted first: nothing is allocated for a span or an attribute. Texts are not copied,
- * unless one is not UTF-8.
+ * Spans as protobuf, written straight into the buffer that is sent. It is filled from its end to its
+ * beginning: a message's length stands before it and is known when the message is written, so
+ * nothing is measured beforehand and no tree of messages is built. What is written last stands first:
+ * fields, and elements of lists, are written in descending order.
+ *
+ * What comes out is canonical: fields in order, defaults left out, lengths as short as they can be.
+ * (tests/unit/test_otlp.c has protobuf-c decode it and write it again: the same bytes.)
+ *
+ * Answers of receivers are read by protobuf-c, which is made for bytes that nobody vouches for.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,279 +20,352 @@
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
 #include "otlp.h"
 
-typedef Opentelemetry__Proto__Common__V1__AnyValue pb_value;
-typedef Opentelemetry__Proto__Common__V1__KeyValue pb_attr;
-typedef Opentelemetry__Proto__Common__V1__InstrumentationScope pb_scope;
-typedef Opentelemetry__Proto__Resource__V1__Resource pb_resource;
-typedef Opentelemetry__Proto__Trace__V1__ResourceSpans pb_resource_spans;
-typedef Opentelemetry__Proto__Trace__V1__ScopeSpans pb_scope_spans;
-typedef Opentelemetry__Proto__Trace__V1__Span pb_span;
-typedef Opentelemetry__Proto__Trace__V1__Span__Link pb_link;
-typedef Opentelemetry__Proto__Trace__V1__Status pb_status;
-typedef Opentelemetry__Proto__Collector__Trace__V1__ExportTraceServiceRequest pb_request;
-
-/* Everything that belongs to one resource, and to one span, but for attributes and links. */
-struct group_node {
-	pb_resource_spans resource_spans;
-	pb_resource resource;
-	pb_scope_spans scope_spans;
-	pb_scope_spans *scope_spans_list[1];
-	pb_scope scope;
+/* Bytes [at, cap) are written. `p` NULL: memory ran out; then nothing more is written. */
+struct wire {
+	uint8_t *p;
+	size_t at, cap;
 };
 
-struct span_node {
-	pb_span span;
-	pb_status status;
-};
+/* What a span without long texts takes; the buffer begins with so much for each, and doubles. */
+#define SPAN_GUESS 640
+#define VARINT_MAX 10
 
-struct attr_node {
-	pb_attr attr;
-	pb_value value;
-};
+enum wire_type { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
 
-/* Cursors into the one allocation. */
-struct tree {
-	struct arena arena;  /* owns it */
-	struct arena repair; /* texts that had to be made UTF-8 */
-	struct group_node *groups;
-	struct span_node *spans;
-	struct attr_node *attrs;
-	pb_link *links;
-	pb_resource_spans **group_list;
-	pb_span **span_list;
-	pb_attr **attr_list;
-	pb_link **link_list;
-};
+#define TAG(field, type) ((uint32_t)(field) << 3 | (type))
 
-#define REPAIR_MAX (1 << 20)
-
-static ProtobufCBinaryData bytes_of(const void *p, size_t n)
+static void grow(struct wire *w, size_t n)
 {
-	return (ProtobufCBinaryData){ .len = n, .data = (uint8_t *)p };
+	size_t used = w->cap - w->at, cap = 2 * w->cap + n;
+	uint8_t *p = w->p ? malloc(cap) : NULL;
+
+	if (p)
+		memcpy(p + cap - used, w->p + w->at, used);
+	free(w->p);
+	*w = (struct wire){ .p = p, .at = p ? cap - used : 0, .cap = p ? cap : 0 };
 }
 
-static ProtobufCBinaryData text_of(struct tree *t, struct slice s)
+/* Room for n bytes before what is written. False: there is none. */
+static inline bool room(struct wire *w, size_t n)
 {
+	if (w->at < n)
+		grow(w, n);
+	return w->p;
+}
+
+static inline size_t varint_size(uint64_t v)
+{
+	return (64 - (size_t)__builtin_clzll(v | 1) + 6) / 7;
+}
+
+static inline void fill_varint(uint8_t *p, uint64_t v)
+{
+	for (; v >= 0x80; v >>= 7)
+		*p++ = (uint8_t)(v | 0x80);
+	*p = (uint8_t)v;
+}
+
+static inline void put_varint(struct wire *w, uint64_t v)
+{
+	size_t n = varint_size(v);
+
+	if (room(w, VARINT_MAX))
+		fill_varint(w->p + (w->at -= n), v);
+}
+
+static inline void put_raw(struct wire *w, const void *p, size_t n)
+{
+	if (!n || !room(w, n))
+		return;
+	w->at -= n;
+	memcpy(w->p + w->at, p, n);
+}
+
+static inline void put_bytes(struct wire *w, int field, const void *p, size_t n)
+{
+	put_raw(w, p, n);
+	put_varint(w, n);
+	put_varint(w, TAG(field, BYTES));
+}
+
+/* A text that is not UTF-8: repaired where it is to stand. */
+static void put_repaired(struct wire *w, struct slice s)
+{
+	size_t most = 3 * s.n; /* U+FFFD for every byte */
+
+	if (!room(w, most))
+		return;
+	char *p = (char *)w->p + w->at - most;
+	size_t n = utf8__repair(s, p, most);
+
+	memmove(p + most - n, p, n);
+	w->at -= n;
+}
+
+static void put_text(struct wire *w, int field, struct slice s)
+{
+	size_t end = w->cap - w->at;
+
 	if (utf8__valid(s))
-		return bytes_of(s.p, s.n);
-	char *fixed = s.n <= REPAIR_MAX / 3 ? arena__alloc(&t->repair, 3 * s.n) : NULL;
-
-	if (!fixed)
-		return bytes_of("", 0);
-	return bytes_of(fixed, utf8__repair(s, fixed, 3 * s.n));
+		put_raw(w, s.p, s.n);
+	else
+		put_repaired(w, s);
+	put_varint(w, w->cap - w->at - end);
+	put_varint(w, TAG(field, BYTES));
 }
 
-static ProtobufCBinaryData cstr_of(struct tree *t, const char *s)
+/* A field that is left out where it has its default. */
+static void put_text_if(struct wire *w, int field, struct slice s)
 {
-	return text_of(t, slice__cstr(s));
+	if (s.n)
+		put_text(w, field, s);
 }
 
-static int tree__init(struct tree *t, const struct otlp_groups *g, size_t n)
+static void put_uint_if(struct wire *w, int field, uint64_t v)
 {
-	size_t attrs = 0, links = 0;
+	if (!v)
+		return;
+	put_varint(w, v);
+	put_varint(w, TAG(field, VARINT));
+}
 
-	for (size_t i = 0; i < g->n; i++)
-		attrs += g->v[i].resource ? g->v[i].resource->n : 0;
-	for (size_t i = 0; i < n; i++) {
-		attrs += g->spans[i]->n_attrs;
-		links += g->spans[i]->n_links;
+/* Values are little-endian on the wire, as on every machine that weft runs on. */
+static void put_fixed64(struct wire *w, int field, const void *value)
+{
+	put_raw(w, value, 8);
+	put_varint(w, TAG(field, FIXED64));
+}
+
+static void put_fixed64_if(struct wire *w, int field, uint64_t v)
+{
+	if (v)
+		put_fixed64(w, field, &v);
+}
+
+/* The end of a message whose fields come now; and its beginning, when they are written. */
+static inline size_t message__end(const struct wire *w)
+{
+	return w->cap - w->at;
+}
+
+static inline void message__begin(struct wire *w, int field, size_t end)
+{
+	put_varint(w, w->cap - w->at - end);
+	put_varint(w, TAG(field, BYTES));
+}
+
+/* ---- numbers of fields, by message ---- */
+
+enum { ANY_STRING = 1, ANY_BOOL = 2, ANY_INT = 3, ANY_DOUBLE = 4 };
+enum { ATTR_KEY = 1, ATTR_VALUE = 2 };
+enum { RESOURCE_ATTRS = 1 };
+enum { SCOPE_NAME = 1, SCOPE_VERSION = 2 };
+enum { LINK_TRACE_ID = 1, LINK_SPAN_ID = 2, LINK_TRACE_STATE = 3 };
+enum { STATUS_MESSAGE = 2, STATUS_CODE = 3 };
+enum {
+	SPAN_TRACE_ID = 1,
+	SPAN_SPAN_ID = 2,
+	SPAN_TRACE_STATE = 3,
+	SPAN_PARENT_ID = 4,
+	SPAN_NAME = 5,
+	SPAN_KIND = 6,
+	SPAN_START = 7,
+	SPAN_END = 8,
+	SPAN_ATTRS = 9,
+	SPAN_DROPPED_ATTRS = 10,
+	SPAN_LINKS = 13,
+	SPAN_STATUS = 15,
+	SPAN_FLAGS = 16,
+};
+enum { SCOPE_SPANS_SCOPE = 1, SCOPE_SPANS_SPANS = 2, SCOPE_SPANS_SCHEMA = 3 };
+enum { RESOURCE_SPANS_RESOURCE = 1, RESOURCE_SPANS_SCOPE_SPANS = 2, RESOURCE_SPANS_SCHEMA = 3 };
+enum { REQUEST_RESOURCE_SPANS = 1 };
+
+/* ---- messages ---- */
+
+/* A value says which kind it is, so its default is written too. */
+static void put_int_value(struct wire *w, int64_t i)
+{
+	put_varint(w, (uint64_t)i);
+	put_varint(w, TAG(ANY_INT, VARINT));
+}
+
+/* The writers below are for where room() has been asked before; they return the new beginning. */
+static inline uint8_t *back_varint(uint8_t *p, uint64_t v)
+{
+	if (v < 0x80) {
+		*--p = (uint8_t)v;
+		return p;
 	}
-	size_t groups_size = g->n * (sizeof(*t->groups) + sizeof(*t->group_list));
-	size_t spans_size = n * (sizeof(*t->spans) + sizeof(*t->span_list));
-	size_t attrs_size = attrs * (sizeof(*t->attrs) + sizeof(*t->attr_list));
-	size_t size = groups_size + spans_size + attrs_size +
-		      links * (sizeof(*t->links) + sizeof(*t->link_list));
+	size_t n = varint_size(v);
 
-	*t = (struct tree){ 0 };
-	arena__init(&t->arena, size + 64);
-	arena__init(&t->repair, REPAIR_MAX);
-	char *p = arena__alloc(&t->arena, size + 8);
-
-	if (!p)
-		return -ENOMEM;
-	t->groups = (void *)p;
-	t->spans = (void *)(t->groups + g->n);
-	t->attrs = (void *)(t->spans + n);
-	t->links = (void *)(t->attrs + attrs);
-	t->group_list = (void *)(t->links + links);
-	t->span_list = (void *)(t->group_list + g->n);
-	t->attr_list = (void *)(t->span_list + n);
-	t->link_list = (void *)(t->attr_list + attrs);
-	return 0;
+	fill_varint(p -= n, v);
+	return p;
 }
 
-static void tree__fini(struct tree *t)
+static inline uint8_t *back_raw(uint8_t *p, const void *from, size_t n)
 {
-	arena__reset(&t->arena);
-	arena__reset(&t->repair);
+	return memcpy(p - n, from, n);
 }
 
-/* The next attribute; its value is empty. */
-static pb_value *add_attr(struct tree *t, const char *key)
+static inline uint8_t *back_value(uint8_t *p, const struct attr *a)
 {
-	struct attr_node *node = t->attrs++;
-
-	opentelemetry__proto__common__v1__key_value__init(&node->attr);
-	opentelemetry__proto__common__v1__any_value__init(&node->value);
-	node->attr.key = cstr_of(t, key);
-	node->attr.value = &node->value;
-	*t->attr_list++ = &node->attr;
-	return &node->value;
-}
-
-static void set_str(pb_value *v, ProtobufCBinaryData s)
-{
-	v->value_case = OPENTELEMETRY__PROTO__COMMON__V1__ANY_VALUE__VALUE_STRING_VALUE;
-	v->string_value = s;
-}
-
-static void set_int(pb_value *v, int64_t i)
-{
-	v->value_case = OPENTELEMETRY__PROTO__COMMON__V1__ANY_VALUE__VALUE_INT_VALUE;
-	v->int_value = i;
-}
-
-static void build_attr(struct tree *t, const struct attr *a)
-{
-	pb_value *v = add_attr(t, a->key);
-
-	switch (a->type) {
-	case ATTR_STR: set_str(v, text_of(t, a->s)); break;
-	case ATTR_INT: set_int(v, a->i); break;
+	switch ((enum attr_type)a->type) {
+	case ATTR_STR:
+		p = back_raw(p, a->s.p, a->s.n);
+		p = back_varint(p, a->s.n);
+		*--p = TAG(ANY_STRING, BYTES);
+		break;
+	case ATTR_INT:
+		p = back_varint(p, (uint64_t)a->i);
+		*--p = TAG(ANY_INT, VARINT);
+		break;
 	case ATTR_BOOL:
-		v->value_case = OPENTELEMETRY__PROTO__COMMON__V1__ANY_VALUE__VALUE_BOOL_VALUE;
-		v->bool_value = a->b;
+		*--p = a->b;
+		*--p = TAG(ANY_BOOL, VARINT);
 		break;
 	case ATTR_DOUBLE:
-		v->value_case = OPENTELEMETRY__PROTO__COMMON__V1__ANY_VALUE__VALUE_DOUBLE_VALUE;
-		v->double_value = a->d;
+		p = back_raw(p, &a->d, 8);
+		*--p = TAG(ANY_DOUBLE, FIXED64);
 		break;
 	}
+	return p;
 }
 
-static void build_links(struct tree *t, const struct span *s, pb_span *out)
+/* Most of a span is attributes. Keys are ours and values are UTF-8 already (user/span/span.h). */
+static void put_attr(struct wire *w, const struct attr *a)
 {
-	out->n_links = s->n_links;
-	out->links = t->link_list;
-	for (unsigned i = 0; i < s->n_links; i++) {
-		pb_link *link = t->links++;
+	if (!room(w, (a->type == ATTR_STR ? a->s.n : 8) + a->key_len + 6 * VARINT_MAX))
+		return;
+	uint8_t *end = w->p + w->at, *p = back_value(end, a);
 
-		*link = (pb_link)OPENTELEMETRY__PROTO__TRACE__V1__SPAN__LINK__INIT;
-		link->trace_id = bytes_of(s->links[i].trace_id, 16);
-		link->span_id = bytes_of(s->links[i].span_id, 8);
-		link->trace_state = text_of(t, s->links[i].trace_state);
-		*t->link_list++ = link;
+	p = back_varint(p, (size_t)(end - p));
+	*--p = TAG(ATTR_VALUE, BYTES);
+	if (a->key_len) {
+		p = back_raw(p, a->key, a->key_len);
+		p = back_varint(p, a->key_len);
+		*--p = TAG(ATTR_KEY, BYTES);
 	}
+	p = back_varint(p, (size_t)(end - p));
+	*--p = TAG(SPAN_ATTRS, BYTES);
+	w->at -= (size_t)(end - p);
 }
 
-static void build_span(struct tree *t, const struct span *s)
+static void put_resource_attr(struct wire *w, const struct resource_attr *a)
+{
+	size_t end = message__end(w);
+
+	if (a->type == ATTR_INT)
+		put_int_value(w, a->i);
+	else
+		put_text(w, ANY_STRING, slice__cstr(a->s));
+	message__begin(w, ATTR_VALUE, end);
+	put_text_if(w, ATTR_KEY, slice__cstr(a->key));
+	message__begin(w, RESOURCE_ATTRS, end);
+}
+
+static void put_link(struct wire *w, const struct span_link *l)
+{
+	size_t end = message__end(w);
+
+	put_text_if(w, LINK_TRACE_STATE, l->trace_state);
+	put_bytes(w, LINK_SPAN_ID, l->span_id, 8);
+	put_bytes(w, LINK_TRACE_ID, l->trace_id, 16);
+	message__begin(w, SPAN_LINKS, end);
+}
+
+static void put_status(struct wire *w, const struct span *s)
+{
+	size_t end = message__end(w);
+
+	if (s->status == SPAN_UNSET)
+		return;
+	put_uint_if(w, STATUS_CODE, s->status);
+	if (s->status == SPAN_ERROR)
+		put_text_if(w, STATUS_MESSAGE, s->status_message);
+	message__begin(w, SPAN_STATUS, end);
+}
+
+static void put_span(struct wire *w, const struct span *s)
 {
 	static const uint8_t none[8];
-	struct span_node *node = t->spans++;
-	pb_span *out = &node->span;
+	size_t end = message__end(w);
 
-	*out = (pb_span)OPENTELEMETRY__PROTO__TRACE__V1__SPAN__INIT;
-	out->trace_id = bytes_of(s->trace_id, 16);
-	out->span_id = bytes_of(s->span_id, 8);
+	if (s->flags) {
+		put_raw(w, &s->flags, 4);
+		put_varint(w, TAG(SPAN_FLAGS, FIXED32));
+	}
+	put_status(w, s);
+	for (unsigned i = s->n_links; i-- > 0;)
+		put_link(w, &s->links[i]);
+	put_uint_if(w, SPAN_DROPPED_ATTRS, s->dropped_attrs);
+	for (unsigned i = s->n_attrs; i-- > 0;)
+		put_attr(w, &s->attrs[i]);
+	put_fixed64_if(w, SPAN_END, s->end_ns);
+	put_fixed64_if(w, SPAN_START, s->start_ns);
+	put_uint_if(w, SPAN_KIND, s->kind);
+	put_text_if(w, SPAN_NAME, s->name);
 	if (memcmp(s->parent_id, none, 8) != 0)
-		out->parent_span_id = bytes_of(s->parent_id, 8);
-	out->trace_state = text_of(t, s->trace_state);
-	out->flags = s->flags;
-	out->name = text_of(t, s->name);
-	out->kind = (Opentelemetry__Proto__Trace__V1__Span__SpanKind)s->kind;
-	out->start_time_unix_nano = s->start_ns;
-	out->end_time_unix_nano = s->end_ns;
-	out->n_attributes = s->n_attrs;
-	out->attributes = t->attr_list;
-	for (unsigned i = 0; i < s->n_attrs; i++)
-		build_attr(t, &s->attrs[i]);
-	out->dropped_attributes_count = s->dropped_attrs;
-	if (s->n_links)
-		build_links(t, s, out);
-	if (s->status != SPAN_UNSET) {
-		node->status = (pb_status)OPENTELEMETRY__PROTO__TRACE__V1__STATUS__INIT;
-		node->status.code = (Opentelemetry__Proto__Trace__V1__Status__StatusCode)s->status;
-		if (s->status == SPAN_ERROR)
-			node->status.message = text_of(t, s->status_message);
-		out->status = &node->status;
-	}
-	*t->span_list++ = out;
+		put_bytes(w, SPAN_PARENT_ID, s->parent_id, 8);
+	put_text_if(w, SPAN_TRACE_STATE, s->trace_state);
+	put_bytes(w, SPAN_SPAN_ID, s->span_id, 8);
+	put_bytes(w, SPAN_TRACE_ID, s->trace_id, 16);
+	message__begin(w, SCOPE_SPANS_SPANS, end);
 }
 
-static void build_resource(struct tree *t, const struct resource *r, pb_resource *out)
+static void put_scope(struct wire *w)
 {
-	*out = (pb_resource)OPENTELEMETRY__PROTO__RESOURCE__V1__RESOURCE__INIT;
-	out->n_attributes = r->n;
-	out->attributes = t->attr_list;
-	for (unsigned i = 0; i < r->n; i++) {
-		pb_value *v = add_attr(t, r->attrs[i].key);
+	size_t end = message__end(w);
 
-		if (r->attrs[i].type == ATTR_INT)
-			set_int(v, r->attrs[i].i);
-		else
-			set_str(v, cstr_of(t, r->attrs[i].s));
-	}
+	put_text(w, SCOPE_VERSION, SLICE(WEFT_VERSION));
+	put_text(w, SCOPE_NAME, SLICE(OTLP_SCOPE_NAME));
+	message__begin(w, SCOPE_SPANS_SCOPE, end);
 }
 
-static void build_group(struct tree *t, const struct otlp_group *g, struct span *const *spans)
+static void put_group(struct wire *w, const struct otlp_group *g, struct span *const *spans)
 {
-	struct group_node *node = t->groups++;
+	size_t end = message__end(w);
 
-	node->resource_spans = (pb_resource_spans)
-		OPENTELEMETRY__PROTO__TRACE__V1__RESOURCE_SPANS__INIT;
-	node->scope_spans = (pb_scope_spans)OPENTELEMETRY__PROTO__TRACE__V1__SCOPE_SPANS__INIT;
-	node->scope_spans_list[0] = &node->scope_spans;
+	put_text(w, RESOURCE_SPANS_SCHEMA, SLICE(OTLP_SCHEMA_URL));
+	size_t scope_end = message__end(w);
+
+	put_text(w, SCOPE_SPANS_SCHEMA, SLICE(OTLP_SCHEMA_URL));
+	for (size_t i = g->n; i-- > 0;)
+		put_span(w, spans[g->first + i]);
+	put_scope(w);
+	message__begin(w, RESOURCE_SPANS_SCOPE_SPANS, scope_end);
 	if (g->resource) {
-		build_resource(t, g->resource, &node->resource);
-		node->resource_spans.resource = &node->resource;
+		size_t resource_end = message__end(w);
+
+		for (unsigned i = g->resource->n; i-- > 0;)
+			put_resource_attr(w, &g->resource->attrs[i]);
+		message__begin(w, RESOURCE_SPANS_RESOURCE, resource_end);
 	}
-	node->resource_spans.n_scope_spans = 1;
-	node->resource_spans.scope_spans = node->scope_spans_list;
-	node->resource_spans.schema_url = bytes_of(OTLP_SCHEMA_URL, sizeof(OTLP_SCHEMA_URL) - 1);
-	node->scope = (pb_scope)OPENTELEMETRY__PROTO__COMMON__V1__INSTRUMENTATION_SCOPE__INIT;
-	node->scope.name = bytes_of(OTLP_SCOPE_NAME, sizeof(OTLP_SCOPE_NAME) - 1);
-	node->scope.version = bytes_of(WEFT_VERSION, sizeof(WEFT_VERSION) - 1);
-	node->scope_spans.scope = &node->scope;
-	node->scope_spans.schema_url = node->resource_spans.schema_url;
-	node->scope_spans.n_spans = g->n;
-	node->scope_spans.spans = t->span_list;
-	for (size_t i = 0; i < g->n; i++)
-		build_span(t, spans[g->first + i]);
-	*t->group_list++ = &node->resource_spans;
-}
-
-static int pack(const pb_request *request, struct bytes *out)
-{
-	size_t n = protobuf_c_message_get_packed_size(&request->base);
-
-	out->p = malloc(n ? n : 1);
-	if (!out->p)
-		return -ENOMEM;
-	out->n = protobuf_c_message_pack(&request->base, out->p);
-	return 0;
+	message__begin(w, REQUEST_RESOURCE_SPANS, end);
 }
 
 int otlp__encode_protobuf(struct span *const *spans, size_t n, struct bytes *out)
 {
-	pb_request request =
-		OPENTELEMETRY__PROTO__COLLECTOR__TRACE__V1__EXPORT_TRACE_SERVICE_REQUEST__INIT;
+	struct wire w = { .cap = (n + 1) * SPAN_GUESS };
 	struct otlp_groups g;
-	struct tree t = { 0 };
 	int err = otlp_groups__make(spans, n, &g);
 
 	*out = (struct bytes){ 0 };
-	if (!err)
-		err = tree__init(&t, &g, n);
 	if (!err) {
-		request.n_resource_spans = g.n;
-		request.resource_spans = t.group_list;
-		for (size_t i = 0; i < g.n; i++)
-			build_group(&t, &g.v[i], g.spans);
-		err = pack(&request, out);
+		w.p = malloc(w.cap);
+		w.at = w.p ? w.cap : 0;
+		w.cap = w.at;
+		for (size_t i = g.n; i-- > 0;)
+			put_group(&w, &g.v[i], g.spans);
+		err = w.p ? 0 : -ENOMEM;
 	}
-	tree__fini(&t);
 	otlp_groups__free(&g);
-	return err;
+	if (err)
+		return err;
+	out->n = w.cap - w.at;
+	memmove(w.p, w.p + w.at, out->n);
+	out->p = w.p;
+	return 0;
 }
 
 int otlp__decode_answer_protobuf(const uint8_t *p, size_t n, struct otlp_answer *out)

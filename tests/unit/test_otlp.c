@@ -17,6 +17,7 @@
 #include "../../user/lib/version.h"
 #include "../../user/span/ids.h"
 #include "../../user/view/view.h"
+#include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
 
 #define T0 1700000000000000000u
 
@@ -362,6 +363,79 @@ Test(otlp, validator_finds_nothing_in_protobuf)
 	trace__unref(t);
 }
 
+/*
+ * protobuf-c's word on the same bytes: it reads every span out of them, and writes what it read as
+ * the very same bytes.
+ */
+static void judge_by_protobuf_c(struct bytes b, size_t spans)
+{
+	Opentelemetry__Proto__Collector__Trace__V1__ExportTraceServiceRequest *r =
+		opentelemetry__proto__collector__trace__v1__export_trace_service_request__unpack(
+			NULL, b.n, b.p);
+	size_t found = 0;
+
+	cr_assert_not_null(r);
+	for (size_t i = 0; i < r->n_resource_spans; i++)
+		for (size_t k = 0; k < r->resource_spans[i]->n_scope_spans; k++)
+			found += r->resource_spans[i]->scope_spans[k]->n_spans;
+	cr_assert_eq(found, spans);
+	cr_assert_eq(protobuf_c_message_get_packed_size(&r->base), b.n);
+	uint8_t *again = malloc(b.n + 1);
+
+	cr_assert_eq(protobuf_c_message_pack(&r->base, again), b.n);
+	cr_assert_arr_eq(again, b.p, b.n);
+	free(again);
+	opentelemetry__proto__collector__trace__v1__export_trace_service_request__free_unpacked(
+		r, NULL);
+}
+
+Test(otlp, protobuf_c_writes_the_same)
+{
+	struct trace *t = make_big_trace(400);
+	struct bytes b;
+
+	cr_assert_eq(otlp__encode_protobuf(t->spans, t->n, &b), 0);
+	judge_by_protobuf_c(b, t->n);
+	free(b.p);
+	trace__unref(t);
+}
+
+/* Lengths on both sides of where one more byte is needed for them, and of where the buffer grows. */
+Test(otlp, protobuf_c_writes_the_same_at_every_length)
+{
+	static char text[40000];
+	static const int64_t numbers[] = { 0, 1, 127, 128, 16383, 16384, -1, INT64_MAX, INT64_MIN };
+	static const size_t lengths[] = {
+		1, 7, 8, 9, 100, 126, 127, 128, 16000, 16383, 16384, 40000
+	};
+	struct bytes b;
+
+	for (int bad = 0; bad < 2; bad++) {
+		memset(text, 'x', sizeof(text));
+		for (size_t i = 0; i < sizeof(lengths) / sizeof(*lengths); i++) {
+			struct span *s = make_span(2, "x");
+
+			s->name = slice__from(text, lengths[i]);
+			s->trace_state = s->name;
+			if (bad)
+				text[lengths[i] - 1] = '\xff';
+			for (size_t k = 0; k < sizeof(numbers) / sizeof(*numbers); k++) {
+				static const char *const keys[] = { "a", "b", "c", "d", "e",
+								    "f", "g", "h", "i" };
+
+				span__set_int(s, keys[k], numbers[k]);
+			}
+			span__set_double(s, "zero", 0.0);
+			span__set_bool(s, "false", false);
+			cr_assert_eq(otlp__encode_protobuf(&s, 1, &b), 0);
+			judge_by_protobuf_c(b, 1);
+			cr_assert_eq(contains(b, "\xef\xbf\xbd", 3), bad);
+			free(b.p);
+			span__free(s);
+		}
+	}
+}
+
 Test(otlp, validator_finds_nothing_in_json)
 {
 	struct trace *t = make_big_trace(400);
@@ -386,7 +460,10 @@ static void break_span(struct span *s, int how)
 	case 4: s->kind = (enum span_kind)0; break;
 	case 5: s->status = (enum span_status)3; break;
 	case 6: s->flags = 0x003; break; /* its parent is not here, and not remote */
-	case 7: s->attrs[1].key = s->attrs[0].key; break;
+	case 7:
+		s->attrs[1].key = s->attrs[0].key;
+		s->attrs[1].key_len = s->attrs[0].key_len;
+		break;
 	case 8: s->name = SLICE(""); break;
 	case 9: s->trace_state = SLICE("A=1"); break;
 	case 10: s->flags |= 0x400; break;
@@ -401,7 +478,10 @@ static void break_span(struct span *s, int how)
 		s->resource = NULL;
 		break;
 	case 15: memset(s->links[0].span_id, 0, 8); break;
-	case 16: s->attrs[0].key = ""; break;
+	case 16:
+		s->attrs[0].key = "";
+		s->attrs[0].key_len = 0;
+		break;
 	}
 }
 

@@ -39,27 +39,12 @@ void span__free(struct span *s)
 
 /* ---- UTF-8 ---- */
 
-static bool is_ascii(const char *p, size_t n)
-{
-	uint64_t bits = 0;
-
-	for (; n >= 8; p += 8, n -= 8) {
-		uint64_t word;
-
-		memcpy(&word, p, 8);
-		bits |= word;
-	}
-	while (n--)
-		bits |= (unsigned char)*p++;
-	return !(bits & 0x8080808080808080ull);
-}
-
 /* A copy in the span's arena; p is NULL if it doesn't fit. */
 static struct slice own(struct span *s, struct slice v)
 {
 	const struct slice none = { NULL, 0 };
 
-	if (is_ascii(v.p, v.n < SPAN_VALUE_MAX ? v.n : SPAN_VALUE_MAX)) {
+	if (utf8__ascii(v.p, v.n < SPAN_VALUE_MAX ? v.n : SPAN_VALUE_MAX)) {
 		v.n = v.n < SPAN_VALUE_MAX ? v.n : SPAN_VALUE_MAX;
 		struct slice copy = arena__copy(&s->arena, v);
 
@@ -73,43 +58,37 @@ static struct slice own(struct span *s, struct slice v)
 
 /* ---- attributes ---- */
 
-/* One of 64 bits for a key: most keys are new to a span, and this says so without comparing. */
-static uint64_t key_bit(const char *key)
-{
-	size_t h = 0;
-
-	for (; *key; key++)
-		h = h * 31 + (unsigned char)*key;
-	return 1ull << ((h ^ h >> 6) & 63);
-}
-
-static struct attr *find(const struct span *s, const char *key)
+static struct attr *find(const struct span *s, struct span_key key)
 {
 	for (unsigned i = 0; i < s->n_attrs; i++)
-		if (s->attrs[i].key == key || !strcmp(s->attrs[i].key, key))
+		if (s->attrs[i].key_hash == key.hash && s->attrs[i].key_len == key.len &&
+		    !memcmp(s->attrs[i].key, key.text, key.len))
 			return (struct attr *)&s->attrs[i];
 	return NULL;
 }
 
 /* The place for this key; NULL: there is none left. */
-static struct attr *place(struct span *s, const char *key)
+static struct attr *place(struct span *s, struct span_key key, enum attr_type type)
 {
-	uint64_t bit = key_bit(key);
+	/* Most keys are new to a span, and this says so without comparing. */
+	uint64_t bit = 1ull << (key.hash & 63);
 	struct attr *a = s->key_bits & bit ? find(s, key) : NULL;
 
-	if (a)
-		return a;
-	if (s->n_attrs == SPAN_ATTRS_MAX) {
+	if (!a && s->n_attrs == SPAN_ATTRS_MAX) {
 		s->dropped_attrs++;
 		return NULL;
 	}
+	if (!a)
+		a = &s->attrs[s->n_attrs++];
 	s->key_bits |= bit;
-	a = &s->attrs[s->n_attrs++];
-	a->key = key;
+	a->key = key.text;
+	a->type = type;
+	a->key_len = key.len;
+	a->key_hash = key.hash;
 	return a;
 }
 
-void span__set_str(struct span *s, const char *key, struct slice value)
+void span__put_str(struct span *s, struct span_key key, struct slice value)
 {
 	if (!value.n)
 		return;
@@ -119,47 +98,39 @@ void span__set_str(struct span *s, const char *key, struct slice value)
 		s->dropped_attrs++;
 		return;
 	}
-	struct attr *a = place(s, key);
+	struct attr *a = place(s, key, ATTR_STR);
 
-	if (a) {
-		a->type = ATTR_STR;
+	if (a)
 		a->s = copy;
-	}
 }
 
-void span__set_int(struct span *s, const char *key, int64_t value)
+void span__put_int(struct span *s, struct span_key key, int64_t value)
 {
-	struct attr *a = place(s, key);
+	struct attr *a = place(s, key, ATTR_INT);
 
-	if (a) {
-		a->type = ATTR_INT;
+	if (a)
 		a->i = value;
-	}
 }
 
-void span__set_bool(struct span *s, const char *key, bool value)
+void span__put_bool(struct span *s, struct span_key key, bool value)
 {
-	struct attr *a = place(s, key);
+	struct attr *a = place(s, key, ATTR_BOOL);
 
-	if (a) {
-		a->type = ATTR_BOOL;
+	if (a)
 		a->b = value;
-	}
 }
 
-void span__set_double(struct span *s, const char *key, double value)
+void span__put_double(struct span *s, struct span_key key, double value)
 {
-	struct attr *a = place(s, key);
+	struct attr *a = place(s, key, ATTR_DOUBLE);
 
-	if (a) {
-		a->type = ATTR_DOUBLE;
+	if (a)
 		a->d = value;
-	}
 }
 
 const struct attr *span__attr(const struct span *s, const char *key)
 {
-	return find(s, key);
+	return find(s, span__key(key));
 }
 
 /* ---- resources ---- */

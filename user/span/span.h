@@ -32,7 +32,9 @@ enum attr_type { ATTR_STR, ATTR_INT, ATTR_BOOL, ATTR_DOUBLE };
 
 struct attr {
 	const char *key; /* static */
-	enum attr_type type;
+	uint8_t type;    /* enum attr_type */
+	uint8_t key_len;
+	uint16_t key_hash;
 	union {
 		struct slice s; /* valid UTF-8 */
 		int64_t i;
@@ -80,12 +82,56 @@ void span__free(struct span *s);
  * Add an attribute; a key that is there already is overwritten. Strings are copied, made valid
  * UTF-8, and cut at SPAN_VALUE_MAX bytes on a character boundary. Beyond SPAN_ATTRS_MAX:
  * dropped_attrs counts it. Empty strings are not added.
+ *
+ * Keys are string literals of less than 256 bytes: what is hashed of them is known to the compiler.
  */
 #define SPAN_VALUE_MAX 4096
-void span__set_str(struct span *s, const char *key, struct slice value);
-void span__set_int(struct span *s, const char *key, int64_t value);
-void span__set_bool(struct span *s, const char *key, bool value);
-void span__set_double(struct span *s, const char *key, double value);
+
+struct span_key {
+	const char *text;
+	uint8_t len;
+	uint16_t hash;
+};
+
+static inline struct span_key span__key(const char *key)
+{
+	size_t n = __builtin_strlen(key);
+	uint32_t h = (uint32_t)n;
+
+	if (n)
+		h = (((h * 31 + (uint8_t)key[0]) * 31 + (uint8_t)key[n / 4]) * 31 +
+		     (uint8_t)key[n / 2]) *
+		    31;
+	if (n)
+		h = ((h + (uint8_t)key[n * 3 / 4]) * 31 + (uint8_t)key[n - 1]) * 0x9e3779b1u;
+	return (struct span_key){ key, (uint8_t)n, (uint16_t)(h >> 16) };
+}
+
+void span__put_str(struct span *s, struct span_key key, struct slice value);
+void span__put_int(struct span *s, struct span_key key, int64_t value);
+void span__put_bool(struct span *s, struct span_key key, bool value);
+void span__put_double(struct span *s, struct span_key key, double value);
+
+static inline void span__set_str(struct span *s, const char *key, struct slice value)
+{
+	span__put_str(s, span__key(key), value);
+}
+
+static inline void span__set_int(struct span *s, const char *key, int64_t value)
+{
+	span__put_int(s, span__key(key), value);
+}
+
+static inline void span__set_bool(struct span *s, const char *key, bool value)
+{
+	span__put_bool(s, span__key(key), value);
+}
+
+static inline void span__set_double(struct span *s, const char *key, double value)
+{
+	span__put_double(s, span__key(key), value);
+}
+
 const struct attr *span__attr(const struct span *s, const char *key);
 
 /*

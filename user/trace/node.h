@@ -108,6 +108,7 @@ struct node {
 	bool unit_ahead; /* WEFT_F_AHEAD */
 	/* and this is the connection of its request; 0 it knows none. Server: it came on this one */
 	uint64_t unit_conn;
+	/* client: how the unit names the request. Server: unit_pos is its place among those kept */
 	uint32_t unit_pos, unit_stream;
 	/* client: its request was released before the call was made; as span_id, trace_id */
 	bool left;

@@ -127,7 +127,7 @@ static void request_read(struct tracer *t, struct node *n, const struct exchange
 
 	if (early)
 		before->overtaken = true;
-	c->n++;
+	n->unit_pos = c->n++ % REQUESTS_MAX;
 	*r = (struct unit_request){ .node = n->id,
 				    .start = n->start,
 				    .pos = req_pos,
@@ -198,16 +198,14 @@ static void released(struct tracer *t, struct node *n)
 	struct unit_conn *c = n->server && n->pinned ? table__get(&t->units.conns, n->unit_conn)
 						     : NULL;
 
-	for (unsigned i = 0; c && i < c->n && i < REQUESTS_MAX; i++) {
-		struct unit_request *r = &c->requests[i];
+	struct unit_request *r = c ? &c->requests[n->unit_pos] : NULL;
 
-		if (r->node != n->id)
-			continue;
-		r->released = true;
-		memcpy(r->trace_id, n->trace_id, 16);
-		memcpy(r->span_id, n->span_id, 8);
-		r->flags = n->flags & 0xff;
-	}
+	if (!r || r->node != n->id)
+		return; /* a later one has its place */
+	r->released = true;
+	memcpy(r->trace_id, n->trace_id, 16);
+	memcpy(r->span_id, n->span_id, 8);
+	r->flags = n->flags & 0xff;
 }
 
 /* What held on the thread at `ts`; NULL: nothing was ever said of it before. */
