@@ -100,7 +100,7 @@ Test(opts, everything)
 
 	good("--cgroup system.slice -p 1,2 --pid=3 --service shop --exe /bin/x --comm nginx --port 80,443 --service-name till "
 	     "--otlp https://host:4318/x --record f.weft -o otlp-json --max-spans 7 --backend kprobe --ring-size 512k "
-	     "--max-connections 100 --raw-queries -vv",
+	     "--max-connections 100 --raw-queries --baggage user.id,tenant -vv",
 	     &o);
 	static const enum selector_kind kinds[] = { SELECT_CGROUP, SELECT_PID,     SELECT_PID,
 						    SELECT_PID,    SELECT_SERVICE, SELECT_EXE,
@@ -121,6 +121,9 @@ Test(opts, everything)
 	cr_assert_eq(o.ring_bytes, 512 << 10);
 	cr_assert_eq(o.max_conns, 100);
 	cr_assert(o.raw_queries);
+	cr_assert_str_eq(o.baggage.keys[0], "user.id");
+	cr_assert_str_eq(o.baggage.keys[1], "tenant");
+	cr_assert_null(o.baggage.keys[2]);
 	cr_assert_eq(o.verbose, 2);
 	options__free(&o);
 }

@@ -60,6 +60,7 @@ enum key {
 	KEY_DB_SOURCE,
 	KEY_RAW_QUERIES,
 	KEY_TRACE_INSTRUMENTED,
+	KEY_BAGGAGE,
 	KEY_USAGE,
 };
 
@@ -98,6 +99,8 @@ static const struct argp_option known[] = {
 	       "of database calls, tell what is seen by: both (default), wire, library"),
 	OPTION(KEY_RAW_QUERIES, "raw-queries", NULL, GROUP_WHAT,
 	       "leave literals in query texts (they may be secrets)"),
+	OPTION(KEY_BAGGAGE, "baggage", "KEY,...", GROUP_WHAT,
+	       "values of these keys in requests' baggage become attributes"),
 	OPTION(KEY_TRACE_INSTRUMENTED, "trace-instrumented", NULL, GROUP_WHAT,
 	       "also trace what exports spans of its own (OpenTelemetry)"),
 	HEADING(GROUP_OUT, "Where it goes:"),
@@ -133,6 +136,7 @@ static const struct {
 	{ KEY_PROTOCOL, ON_TRACE | ON_REPLAY },
 	{ KEY_DB_SOURCE, ON_TRACE | ON_REPLAY },
 	{ KEY_RAW_QUERIES, ON_TRACE | ON_REPLAY },
+	{ KEY_BAGGAGE, ON_TRACE | ON_REPLAY },
 	{ KEY_TRACE_INSTRUMENTED, ON_TRACE | ON_REPLAY },
 	{ 'o', ON_TRACE | ON_REPLAY },
 	{ KEY_OTLP, ON_TRACE | ON_REPLAY },
@@ -431,6 +435,15 @@ static int select_pids(struct parse *p, const char *text)
 	return add_numbers(p, SELECT_PID, text);
 }
 
+static int set_baggage(struct parse *p, const char *text)
+{
+	char why[sizeof(p->why)];
+
+	if (!key_list__read(&p->o->baggage, "--baggage", text, why, sizeof(why)))
+		return 0;
+	return wrong(p, "%s", why);
+}
+
 static int read_option(struct parse *p, int key, char *arg)
 {
 	switch (key) {
@@ -445,6 +458,7 @@ static int read_option(struct parse *p, int key, char *arg)
 	case KEY_LIBRARIES: return add_names(p, &p->libraries, &name_list__libraries, arg);
 	case KEY_DB_SOURCE: return set_db_source(p, arg);
 	case KEY_RAW_QUERIES: p->o->raw_queries = true; return 0;
+	case KEY_BAGGAGE: return set_baggage(p, arg);
 	case KEY_TRACE_INSTRUMENTED: p->o->trace_instrumented = true; return 0;
 	case 'o': return set_output(p, arg);
 	case KEY_OTLP: return set_endpoint(p, arg);
@@ -665,6 +679,7 @@ int options__parse(int argc, char **argv, struct options *o)
 
 void options__free(struct options *o)
 {
+	key_list__free(&o->baggage);
 	free(o->selectors);
 	o->selectors = NULL;
 	o->n_selectors = 0;

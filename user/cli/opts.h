@@ -14,6 +14,7 @@
 #include "../kernel/kernel.h"
 #include "../lib/version.h"
 #include "../target/target.h"
+#include "key_list.h"
 
 /* Exit status of the program. */
 enum weft_exit {
@@ -44,6 +45,7 @@ struct options {
 	size_t ring_bytes;           /* --ring-size, default 8 MiB */
 	uint32_t max_conns;          /* --max-connections, default 65536 */
 	bool raw_queries;            /* --raw-queries: literals in query texts stay */
+	struct key_list baggage;     /* --baggage: these become attributes */
 	/* --trace-instrumented: spans also of processes that export their own */
 	bool trace_instrumented;
 	int verbose;    /* -v, repeatable */

@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-#include "../lib/hex.h"
+#include "../lib/percent.h"
 
 /* Several headers of one name. */
 enum again {
@@ -61,22 +61,16 @@ bool context__take(struct facts_context *c, struct message *m, struct slice name
 	return false;
 }
 
-/* Percent-decoded, with \' as ' (how sqlcommenter quotes); empty when there is no room. */
+/* sqlcommenter encodes with percent signs, then quotes with backslashes; empty: there is no room. */
 static struct slice decode(struct slice s, struct arena *keep)
 {
 	char *out = arena__alloc(keep, s.n + 1);
 	size_t n = 0;
 
-	for (size_t i = 0; out && i < s.n; i++) {
-		if (s.p[i] == '%' && s.n - i > 2 && hex__digit(s.p[i + 1]) >= 0 &&
-		    hex__digit(s.p[i + 2]) >= 0) {
-			out[n++] = (char)(hex__digit(s.p[i + 1]) << 4 | hex__digit(s.p[i + 2]));
-			i += 2;
-		} else if (s.p[i] != '\\' || i + 1 == s.n) {
+	for (size_t i = 0; out && i < s.n; i++)
+		if (s.p[i] != '\\' || i + 1 == s.n)
 			out[n++] = s.p[i];
-		}
-	}
-	return slice__from(out ? out : "", n);
+	return percent__decode(slice__from(out ? out : "", n), keep);
 }
 
 /* The inside of the comment with which the statement ends; empty if it ends otherwise. */

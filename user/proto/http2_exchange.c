@@ -3,7 +3,7 @@
  * What an exchange on a stream was: plain HTTP, or a gRPC call (PROTOCOL-HTTP2 and
  * http-grpc-status-mapping of gRPC's doc/).
  */
-#include "../lib/hex.h"
+#include "../lib/percent.h"
 #include "http2.h"
 
 /* Error codes (RFC 9113, 7); what is not among them counts as INTERNAL_ERROR. */
@@ -149,23 +149,6 @@ static struct facts_http http_facts(const struct http2_message *q, const struct 
 	};
 }
 
-/* grpc-message is percent-encoded. */
-static struct slice decoded(struct slice s, struct arena *a)
-{
-	char *out = s.n ? arena__alloc(a, s.n) : NULL;
-	size_t n = 0;
-
-	for (size_t i = 0; out && i < s.n; i++) {
-		bool code = s.p[i] == '%' && i + 2 < s.n && hex__digit(s.p[i + 1]) >= 0 &&
-			    hex__digit(s.p[i + 2]) >= 0;
-
-		out[n++] = code ? (char)(hex__digit(s.p[i + 1]) << 4 | hex__digit(s.p[i + 2]))
-				: s.p[i];
-		i += code ? 2 : 0;
-	}
-	return slice__from(out, n);
-}
-
 static struct facts_rpc rpc_facts(const struct http2_message *q, const struct http2_message *r,
 				  struct arena *scratch)
 {
@@ -177,7 +160,7 @@ static struct facts_rpc rpc_facts(const struct http2_message *q, const struct ht
 		.method = slash ? slice__from(path.p + 1, path.n - 1) : path,
 		.host = q->authority.n ? q->authority : q->host,
 		.status = r ? grpc_status(r) : -1,
-		.message = r ? decoded(r->grpc_message, scratch) : SLICE(""),
+		.message = r ? percent__decode(r->grpc_message, scratch) : SLICE(""),
 		.timeout_ns = q->timeout_ns,
 		/* either side: newer grpc-go servers reset the stream when the client's time is up */
 		.cancelled = r && r->code == CODE_CANCEL && r->grpc_status < 0 &&

@@ -107,7 +107,7 @@ static bool make_conns(struct pipeline *p)
 static bool wire(struct pipeline *p)
 {
 	struct tracer_config tc = {
-		.span = { .raw_queries = p->o->raw_queries },
+		.span = { .raw_queries = p->o->raw_queries, .baggage = p->o->baggage.keys },
 		.books = &p->books,
 		.trace_instrumented = p->o->trace_instrumented,
 		.sinks = { { to_sinks, p } },

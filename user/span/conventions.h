@@ -33,6 +33,8 @@ static inline struct slice span_ends__server(const struct span_ends *e)
 /* Privacy and detail, set from the command line (cli/opts.h). */
 struct span_options {
 	bool raw_queries; /* leave literals in query texts: the user asked for it by name */
+	/* keys of baggage that become attributes, ended by NULL; they outlive all spans. NULL: none */
+	const char *const *baggage;
 };
 
 /* http.c */
@@ -40,6 +42,9 @@ void span__from_http(struct span *s, const struct facts *f, const struct span_en
 		     const struct span_options *o);
 /* tls.c: what is said of the TLS below a span, beside the attributes of its area. */
 void span__set_tls(struct span *s, const struct span_ends *ends);
+/* baggage.c: of the request's baggage header, what was asked for; after all other attributes. */
+void span__set_baggage(struct span *s, struct slice baggage, const struct span_options *o,
+		       struct arena *scratch);
 /* rpc.c */
 void span__from_rpc(struct span *s, const struct facts *f, const struct span_ends *ends,
 		    const struct span_options *o);

@@ -116,6 +116,7 @@ static bool build(struct tracer *t, struct span *s, const struct exchange *x, st
 	case FACTS_NONE: return false;
 	}
 	span__set_tls(s, &ends);
+	span__set_baggage(s, f->context.baggage, &t->cfg.span, scratch);
 	if (x->flags & EXCHANGE_STOPPED)
 		span__set_str(s, "weft.incomplete", SLICE("weft ended first"));
 	else if (x->flags & EXCHANGE_LOST_BYTES)
