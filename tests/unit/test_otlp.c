@@ -485,7 +485,7 @@ static void break_span(struct span *s, int how)
 	}
 }
 
-Test(otlp, validator_sees_what_is_wrong, .timeout = 60)
+Test(otlp, validator_sees_what_is_wrong, .timeout = 240)
 {
 	for (int how = 0; how <= 17; how++) {
 		struct trace *t = make_big_trace(1);
