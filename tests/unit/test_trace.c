@@ -465,3 +465,28 @@ Test(trace, what_follows_a_sleep_is_nobodys)
 	cr_expect(feed__is_root(client(f, "/timer")));
 	feed__free(f);
 }
+
+/*
+ * The thread that wrote one answer has not told yet when another reads the connection's next request,
+ * calls and answers: what it calls is that request's, also where it works for another as well.
+ */
+Test(trace, answer_told_after_the_next_request)
+{
+	struct feed *f = feed__new();
+
+	feed__accept(f, 1, SHOP, 11, 40001, 80);
+	feed__accept(f, 2, SHOP, 12, 40002, 80);
+	feed__read(f, 1, SHOP, 11, get("/one"));
+	feed__read(f, 2, SHOP, 12, get("/two"));
+	feed__write(f, 2, SHOP, 12, OK200);
+	feed__written(f, 1, SHOP, 12, OK200);
+	feed__read(f, 1, SHOP, 12, get("/three"));
+	feed__connect(f, 3, SHOP, 12, 50001, 8080);
+	feed__write(f, 3, SHOP, 12, get("/call"));
+	feed__read(f, 3, SHOP, 12, OK200);
+	feed__write(f, 1, SHOP, 11, OK200);
+	feed__write(f, 1, SHOP, 12, OK200);
+	feed__finish(f);
+	cr_expect(feed__is_child(client(f, "/call"), server(f, "/three"), "backward"));
+	feed__free(f);
+}

@@ -18,6 +18,7 @@ const struct weft_policy conns__initial_policy = {
 	.turn_cap = { 32768, 32768 },
 	.tail = { WEFT_TAIL_MAX, WEFT_TAIL_MAX },
 	.frames = WEFT_FRAMES_IF_BEGUN,
+	.fields = 1 << WEFT_OUT | 1 << WEFT_IN, /* of those that were open before */
 };
 
 /* The Unix sockets that one process used last, and its TLS sessions. */
@@ -117,6 +118,14 @@ void conns__drop(struct conns *cs, struct conn *c, uint64_t ts)
 	free(c);
 }
 
+/* Of what was written, all up to here was told of. */
+static void told(struct conn *c, uint32_t upto)
+{
+	c->told = upto;
+	c->tells = true;
+	c->never_told = false;
+}
+
 static void add(struct conns *cs, const struct weft_open *o)
 {
 	if (table__get(&cs->by_id, o->h.conn))
@@ -130,9 +139,13 @@ static void add(struct conns *cs, const struct weft_open *o)
 	c->id = o->h.conn;
 	c->open = *o;
 	c->policy = conns__initial_policy;
+	if (!conn__preopen(c))
+		c->policy.fields = 0;
 	for (int dir = 0; dir < 2; dir++)
 		if (o->h.flags & WEFT_F_POS)
 			stream__begin(&c->streams[dir], o->pos[dir]);
+	if (o->h.flags & WEFT_F_POS)
+		told(c, o->pos[WEFT_OUT]);
 	list__init(&c->held);
 	list__init(&c->by_pid);
 	list__init(&c->holding);
@@ -171,10 +184,27 @@ static void used(struct conns *cs, struct conn *c)
 	}
 }
 
+bool conns__untold(const struct conns *cs, uint64_t conn, uint32_t off)
+{
+	const struct conn *c = table__get(&cs->by_id, conn);
+
+	return c && c->tells && !c->never_told && (int32_t)(off - c->told) > 0;
+}
+
+void conns__never_told(struct conns *cs, uint64_t conn)
+{
+	struct conn *c = table__get(&cs->by_id, conn);
+
+	if (c)
+		c->never_told = true;
+}
+
 static void on_data(struct conns *cs, struct conn *c, const struct weft_data *d)
 {
 	if (d->h.kind == WEFT_EV_DATA)
 		set_user(cs, c, d->h.pid);
+	if (d->h.kind == WEFT_EV_DATA && d->dir == WEFT_OUT)
+		told(c, d->off + d->len);
 	if (c->session && session__take(cs, c, d))
 		return;
 	conns__push(cs, c, d);
@@ -205,7 +235,7 @@ void conns__event(struct conns *cs, const struct weft_event *ev)
 		add(cs, (const struct weft_open *)ev);
 		return;
 	}
-	if (ev->kind != WEFT_EV_SESSION && ev->kind != WEFT_EV_WRITTEN &&
+	if (ev->kind != WEFT_EV_SESSION && ev->kind != WEFT_EV_FIELDS &&
 	    (ev->kind < WEFT_EV_DATA || ev->kind > WEFT_EV_CLOSE))
 		return;
 	struct conn *c = table__get(&cs->by_id, ev->conn);
@@ -222,6 +252,9 @@ void conns__event(struct conns *cs, const struct weft_event *ev)
 		if (c->rides)
 			closed(cs, c->rides->id);
 		conns__drop(cs, c, ev->ts);
+	} else if (ev->kind == WEFT_EV_FIELDS) {
+		if (cs->sink.fields)
+			cs->sink.fields(cs->sink.ctx, c, (const struct weft_fields *)ev);
 	} else if (ev->kind == WEFT_EV_SESSION) {
 		session__event(cs, c, (const struct weft_session *)ev);
 	} else {

@@ -2,7 +2,7 @@
 /*
  * conn/: connections and their two byte streams, put in order.
  *
- * In:  OPEN, DATA, EOF, SHUT, CLOSE and SESSION events, in the order of the source.
+ * In:  OPEN, DATA, EOF, SHUT, CLOSE and SESSION events, in the order of order.h.
  * Out: struct piece, in stream order, each byte at most once, every missing byte named (to proto/,
  *      through conn_sink); capture policies (to the kernel, through conns_hooks).
  * Owner: struct conns owns every struct conn; a conn is valid until conn_sink.close returned.
@@ -95,8 +95,12 @@ struct conn {
 	/* events behind a hole in one of the streams, in the order in which they came */
 	struct list held;
 	uint32_t n_held, held_bytes;
-	/* what WRITTEN announced did not come, and nothing that was written since (io_uring) */
-	bool never_told;
+	/*
+	 * position behind the last byte written that was told of; whether it is known, and whether
+	 * more was waited for in vain since
+	 */
+	uint32_t told;
+	bool tells, never_told;
 	struct list by_use; /* in conns.by_use, the longest unused first */
 	/* Unix sockets and TLS sessions: in the list of the process that used it last */
 	struct list by_pid;
@@ -141,6 +145,8 @@ struct conn_sink {
 	void *ctx;
 	void (*open)(void *ctx, struct conn *c);
 	void (*piece)(void *ctx, struct conn *c, enum weft_dir dir, const struct piece *p);
+	/* A program's own words for a header block of HTTP/2; its bytes may come before or after. */
+	void (*fields)(void *ctx, struct conn *c, const struct weft_fields *ev);
 	/* The direction ended in an orderly way; no piece of it follows. */
 	void (*eof)(void *ctx, struct conn *c, enum weft_dir dir, uint64_t ts);
 	/* The connection is gone; the conn is freed when this returns. */
@@ -177,6 +183,10 @@ void conns__set_hooks(struct conns *cs, const struct conns_hooks *hooks);
  * in the books before.
  */
 void conns__event(struct conns *cs, const struct weft_event *ev);
+/* WRITTEN: have the bytes before `off` not been told of, and are they worth waiting for? */
+bool conns__untold(const struct conns *cs, uint64_t conn, uint32_t off);
+/* They were waited for in vain: no more of that before something written is told of. */
+void conns__never_told(struct conns *cs, uint64_t conn);
 /*
  * Time passes: give up waiting for bytes that did not come. `now`: CLOCK_BOOTTIME ns, or the file's
  * time.

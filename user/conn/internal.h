@@ -2,6 +2,7 @@
 /*
  * Private to conn/: how its files share connections and sessions.
  *
+ *   order.c     a process's events in the order in which things happened
  *   conn.c      events in, connections made and ended
  *   stream.c    the bytes of one direction put in order
  *   session.c   TLS sessions: held until the carrier is known, linked, ended

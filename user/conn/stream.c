@@ -7,9 +7,7 @@
  * is ahead of its turn is held (bounded in number, bytes and time), and with it everything that
  * comes behind it, in both directions: whether a response was seen before or after a request is
  * what pairing rests on. When the wait is over, the bytes in front of it are declared lost and all
- * goes on behind them. So it goes with what was read behind bytes that were written, but are told of
- * later (WRITTEN stands in for them), but that nothing is declared lost then: a call that writes
- * much lasts long, and tells of its bytes when it returns.
+ * goes on behind them.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -122,8 +120,6 @@ static void deliver(struct conn *c, const struct weft_data *d, struct balance *b
 	struct stream *s = &c->streams[d->dir];
 	uint64_t pos;
 
-	if (d->h.kind == WEFT_EV_WRITTEN)
-		return;
 	if (d->h.kind != WEFT_EV_DATA) {
 		sink->eof(sink->ctx, c, d->dir, d->h.ts);
 		return;
@@ -140,12 +136,7 @@ static bool ahead(const struct conn *c, const struct weft_data *d)
 {
 	/* the analyzer does not see that what deliver_held() frees is out of the list by then */
 	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
-	const struct stream *s = &c->streams[d->dir];
-
-	if (d->h.kind == WEFT_EV_WRITTEN && (c->never_told || !s->started))
-		return false;
-	return (d->h.kind == WEFT_EV_DATA || d->h.kind == WEFT_EV_WRITTEN) &&
-	       position(c, d) > s->next;
+	return d->h.kind == WEFT_EV_DATA && position(c, d) > c->streams[d->dir].next;
 }
 
 static bool hold(struct conn *c, const struct weft_data *d)
@@ -174,7 +165,7 @@ static void deliver_held(struct conn *c, struct held *h, struct balance *books,
 
 /*
  * The held event that fills the hole in front of `first`, or with which the bytes behind the hole
- * begin; NULL: there is none (WRITTEN).
+ * begin.
  */
 static struct held *lowest(struct conn *c, const struct weft_data *first)
 {
@@ -191,16 +182,6 @@ static struct held *lowest(struct conn *c, const struct weft_data *first)
 }
 
 /*
- * Its bytes were written by then, though its call returned later. (Of a TLS session that is not
- * sure, but what is sure is that the call had begun.)
- */
-static void set_written_by(struct weft_data *d, uint64_t ts)
-{
-	if (d->h.ts > ts)
-		d->h.ts = ts;
-}
-
-/*
  * Deliver from the front, in the order in which the events came; holes that are not filled stop it,
  * or (`force`) are lost.
  */
@@ -213,18 +194,11 @@ static void drain(struct conn *c, struct balance *books, const struct conn_sink 
 
 		if (ahead(c, &h->data)) {
 			const struct weft_data *first = &h->data;
-			struct held *next = lowest(c, first);
 
-			if (next && !ahead(c, &next->data)) {
-				if (first->h.kind == WEFT_EV_WRITTEN)
-					set_written_by(&next->data, first->h.ts);
-				h = next;
-			} else if (!force(c, first, arg)) {
-				return;
-			} else if (first->h.kind == WEFT_EV_WRITTEN) {
-				c->never_told = true;
-			} else {
-				h = next;
+			h = lowest(c, first);
+			if (ahead(c, &h->data)) {
+				if (!force || !force(c, first, arg))
+					return;
 				deliver_missing(&c->streams[h->data.dir], c, &h->data,
 						position(c, &h->data), sink);
 			}
@@ -251,8 +225,6 @@ void conn__push(struct conn *c, const struct weft_data *d, struct balance *books
 {
 	if (d->h.kind == WEFT_EV_DATA && !c->streams[d->dir].started)
 		stream__begin(&c->streams[d->dir], d->off);
-	if (d->h.kind == WEFT_EV_DATA && d->dir == WEFT_OUT)
-		c->never_told = false;
 	if (list__empty(&c->held) && !ahead(c, d)) {
 		deliver(c, d, books, sink);
 		return;
@@ -263,7 +235,7 @@ void conn__push(struct conn *c, const struct weft_data *d, struct balance *books
 	}
 	/* Out of memory: what is held goes first, and what is missing is lost. */
 	conn__flush(c, UINT64_MAX, books, sink);
-	if (d->h.kind == WEFT_EV_DATA && ahead(c, d))
+	if (ahead(c, d))
 		deliver_missing(&c->streams[d->dir], c, d, position(c, d), sink);
 	deliver(c, d, books, sink);
 }
