@@ -178,6 +178,18 @@ static char *url_text(CURLU *u)
 	return copy;
 }
 
+/* Nothing leaves the machine: fewer bytes would be no gain, and making them fewer costs time. */
+static bool is_loopback(CURLU *u)
+{
+	char *host = NULL;
+	bool yes = curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+		   (strcasecmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 ||
+		    strcmp(host, "[::1]") == 0);
+
+	curl_free(host);
+	return yes;
+}
+
 static int read_endpoint(const struct exporter_config *cfg, struct otlp_settings *s, char *why,
 			 size_t why_len)
 {
@@ -209,6 +221,7 @@ static int read_endpoint(const struct exporter_config *cfg, struct otlp_settings
 	curl_url_set(u, CURLUPART_PASSWORD, NULL, 0);
 	curl_url_set(u, CURLUPART_QUERY, NULL, 0);
 	s->shown_url = url_text(u);
+	s->gzip = !is_loopback(u);
 	curl_url_cleanup(u);
 	return s->url && s->shown_url ? 0 : -ENOMEM;
 }
@@ -350,10 +363,11 @@ static void read_compression(const struct exporter_config *cfg, struct otlp_sett
 {
 	const char *name, *value = env__otlp(cfg, "COMPRESSION", &name);
 
-	s->gzip = true;
-	if (!value || strcasecmp(value, "gzip") == 0)
+	if (!value)
 		return;
-	if (strcasecmp(value, "none") == 0)
+	if (strcasecmp(value, "gzip") == 0)
+		s->gzip = true;
+	else if (strcasecmp(value, "none") == 0)
 		s->gzip = false;
 	else
 		log_warn("%s: weft knows gzip and none, not \"%s\": ignored", name, value);

@@ -32,7 +32,7 @@ struct otlp_settings {
 	char *url;       /* where to POST */
 	char *shown_url; /* the same without user, password and query: for messages */
 	enum otlp_encoding encoding;
-	bool gzip;
+	bool gzip;          /* unless told otherwise: wherever bytes leave the machine */
 	int64_t timeout_ms; /* of one request; INT64_MAX: no limit */
 	char **headers;     /* "name: value"; their values are secrets */
 	size_t n_headers;

@@ -100,6 +100,18 @@ Test(settings, protocol_compression_timeout)
 	cr_assert_eq(settings.encoding, OTLP_PROTOBUF);
 	cr_assert(settings.gzip);
 	cr_assert_eq(settings.timeout_ms, 10000);
+	static const char *const here[] = { "http://localhost:4318", "http://127.0.0.1",
+					    "https://[::1]:4318/x" };
+
+	for (size_t i = 0; i < sizeof(here) / sizeof(*here); i++) {
+		cr_assert_eq(read_settings(here[i], NULL), 1);
+		cr_assert_not(settings.gzip, "%s: no byte leaves the machine", here[i]);
+		cr_assert_eq(read_settings(here[i], "OTEL_EXPORTER_OTLP_COMPRESSION", "gzip", NULL),
+			     1);
+		cr_assert(settings.gzip, "the user's word counts");
+	}
+	cr_assert_eq(read_settings("http://localhost.example", NULL), 1);
+	cr_assert(settings.gzip);
 	cr_assert_eq(read_settings("http://c", P, "http/JSON", "OTEL_EXPORTER_OTLP_COMPRESSION",
 				   "none", "OTEL_EXPORTER_OTLP_TIMEOUT", "0", NULL),
 		     1);

@@ -44,15 +44,12 @@ struct exchange *told__new(const struct library *lib, const struct weft_call *ev
 			   enum exchange_seen seen, const struct told *t,
 			   const struct carrier *over, struct conn *conn)
 {
-	struct exchange *x = calloc(1, sizeof(*x));
+	struct exchange *x = exchange__new();
 
 	if (!x)
 		return NULL;
-	list__init(&x->link);
 	x->proto = lib->proto;
-	x->reqs = malloc(sizeof(*x->reqs));
-	x->resps = calloc(1, sizeof(*x->resps));
-	struct message *m = x->reqs && x->resps ? message__new(lib->proto) : NULL;
+	struct message *m = message__new(lib->proto);
 
 	if (!m) {
 		exchange__free(x);

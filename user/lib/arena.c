@@ -18,6 +18,14 @@ void arena__init(struct arena *a, size_t limit)
 	*a = (struct arena){ .limit = limit };
 }
 
+void arena__init_in(struct arena *a, size_t limit, void *mem, size_t size)
+{
+	struct arena_chunk *c = mem;
+
+	*c = (struct arena_chunk){ .size = size - sizeof(*c) };
+	*a = (struct arena){ .chunks = c, .limit = limit, .first = c };
+}
+
 static void *take(struct arena *a, size_t n)
 {
 	struct arena_chunk *c = a->chunks;
@@ -90,11 +98,13 @@ struct slice arena__printf(struct arena *a, const char *fmt, ...)
 
 void arena__reset(struct arena *a)
 {
-	while (a->chunks) {
+	while (a->chunks != a->first) {
 		struct arena_chunk *next = a->chunks->next;
 
 		free(a->chunks);
 		a->chunks = next;
 	}
+	if (a->first)
+		a->first->used = 0;
 	a->used = 0;
 }

@@ -39,6 +39,7 @@ struct exchange {
 	size_t n;       /* requests: 1, or more in a batch */
 	size_t n_answered;
 	struct message **reqs, **resps; /* n each; resps[i] NULL while unanswered */
+	struct message *one[2];         /* private: room for one of each */
 	uint64_t req_start, req_end;    /* first and last byte of the request(s) */
 	uint64_t resp_start, resp_end;
 	bool first; /* the request's first byte is the connection's */
@@ -61,6 +62,8 @@ struct exchange {
 	void *node; /* trace/'s */
 };
 
+/* Zeroed, with room for one request and its answer; NULL: memory is out. */
+struct exchange *exchange__new(void);
 void exchange__free(struct exchange *x);
 
 struct exchange_sink {

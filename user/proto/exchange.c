@@ -2,6 +2,7 @@
 /* Requests and responses paired into exchanges. */
 #include <stdlib.h>
 
+#include "../lib/block.h"
 #include "flow.h"
 
 /*
@@ -10,13 +11,23 @@
 #define PENDING_MAX 4096
 #define BATCH_MAX 1024
 
+/* What most messages keep, behind each of them. */
+#define KEEP_FIRST 320
+
+static size_t message_size(const struct protocol *proto)
+{
+	return (sizeof(struct message) + proto->message_size + 7) & ~(size_t)7;
+}
+
 struct message *message__new(const struct protocol *proto)
 {
-	struct message *m = calloc(1, sizeof(*m) + proto->message_size);
+	size_t size = message_size(proto);
+	struct message *m = block__get(size + KEEP_FIRST);
 
 	if (!m)
 		return NULL;
-	arena__init(&m->keep, MESSAGE_KEEP_MAX);
+	memset(m, 0, size);
+	arena__init_in(&m->keep, MESSAGE_KEEP_MAX, (char *)m + size, KEEP_FIRST);
 	m->ops = 1;
 	m->data = m + 1;
 	return m;
@@ -29,7 +40,30 @@ void message__free(struct message *m, const struct protocol *proto)
 	if (proto->message_fini)
 		proto->message_fini(m->data);
 	arena__reset(&m->keep);
-	free(m);
+	block__put(m, message_size(proto) + KEEP_FIRST);
+}
+
+struct exchange *exchange__new(void)
+{
+	struct exchange *x = block__get(sizeof(*x));
+
+	if (!x)
+		return NULL;
+	memset(x, 0, sizeof(*x));
+	x->reqs = &x->one[0];
+	x->resps = &x->one[1];
+	list__init(&x->link);
+	return x;
+}
+
+/* Without its messages. */
+static void free_shell(struct exchange *x)
+{
+	if (x->reqs != &x->one[0])
+		free(x->reqs);
+	if (x->resps != &x->one[1])
+		free(x->resps);
+	block__put(x, sizeof(*x));
 }
 
 void exchange__free(struct exchange *x)
@@ -40,14 +74,12 @@ void exchange__free(struct exchange *x)
 		message__free(x->reqs[i], x->proto);
 		message__free(x->resps[i], x->proto);
 	}
-	free(x->reqs);
-	free(x->resps);
-	free(x);
+	free_shell(x);
 }
 
 bool exchange__start(struct flow *f, struct half *h)
 {
-	struct exchange *x = calloc(1, sizeof(*x));
+	struct exchange *x = exchange__new();
 	const struct mark *at = &h->marks[0];
 
 	if (!x)
@@ -64,29 +96,31 @@ bool exchange__start(struct flow *f, struct half *h)
 	x->pid = at->pid;
 	x->req_tid = at->tid;
 	x->call = at->call;
-	list__init(&x->link);
 	h->x = x;
 	h->m_in_exchange = false;
+	return true;
+}
+
+/* The array of n becomes twice as large; it begins as the one place at `first`. */
+static bool enlarge(struct message ***array, struct message **first, size_t n)
+{
+	struct message **old = *array == first ? NULL : *array;
+	struct message **larger = realloc(old, 2 * n * sizeof(*larger));
+
+	if (!larger)
+		return false;
+	if (!old)
+		*larger = *first;
+	*array = larger;
 	return true;
 }
 
 /* Room for one more request and its answer: the arrays' size is the next power of two. */
 static bool grow(struct exchange *x)
 {
-	if (x->n & (x->n - 1))
+	if (x->n == 0 || x->n & (x->n - 1))
 		return true;
-	size_t cap = x->n ? x->n * 2 : 1;
-	struct message **reqs = realloc(x->reqs, cap * sizeof(*reqs));
-
-	if (!reqs)
-		return false;
-	x->reqs = reqs;
-	struct message **resps = realloc(x->resps, cap * sizeof(*resps));
-
-	if (!resps)
-		return false;
-	x->resps = resps;
-	return true;
+	return enlarge(&x->reqs, &x->one[0], x->n) && enlarge(&x->resps, &x->one[1], x->n);
 }
 
 static bool add_request(struct exchange *x, struct message *m)
@@ -218,9 +252,7 @@ void exchange__request_done(struct flow *f, struct half *h)
 	if (batch && add_request(batch, h->m)) {
 		batch->events += x->events;
 		f->engine->sink.begin(f->engine->sink.ctx, batch, x->req_pos);
-		free(x->reqs);
-		free(x->resps);
-		free(x);
+		free_shell(x);
 		asked(f, h, batch);
 		return;
 	}
@@ -262,7 +294,7 @@ void exchange__end_one_way(struct flow *f)
 	}
 }
 
-static struct exchange *by_key(struct flow *f, uint64_t key)
+struct exchange *exchange__by_key(const struct flow *f, uint64_t key)
 {
 	LIST_EACH (it, tmp, &f->pending) {
 		struct exchange *x = LIST_OF(it, struct exchange, link);
@@ -280,7 +312,7 @@ void exchange__answer(struct flow *f, struct half *h)
 	if (h->x || h->nobody)
 		return;
 	if (f->proto->keyed) {
-		x = h->m->key ? by_key(f, h->m->key) : NULL;
+		x = h->m->key ? exchange__by_key(f, h->m->key) : NULL;
 	} else {
 		exchange__end_one_way(f);
 		/* Doubtful ones stand behind all others. */
@@ -315,7 +347,7 @@ static void stray(struct flow *f, struct half *h)
 
 void exchange__response_done(struct flow *f, struct half *h)
 {
-	struct exchange *x = f->proto->keyed && !h->nobody ? by_key(f, h->m->key) : h->x;
+	struct exchange *x = f->proto->keyed && !h->nobody ? exchange__by_key(f, h->m->key) : h->x;
 
 	f->strikes = 0;
 	if (!x || complete(x)) {
@@ -347,7 +379,7 @@ void exchange__response_done(struct flow *f, struct half *h)
 
 void exchange__part(struct flow *f, struct half *h, enum proto_dir role)
 {
-	struct exchange *x = h->nobody ? NULL : by_key(f, h->m->key);
+	struct exchange *x = h->nobody ? NULL : exchange__by_key(f, h->m->key);
 
 	f->strikes = 0;
 	if (!x) {

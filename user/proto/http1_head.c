@@ -108,6 +108,13 @@ static enum line status_line__parse(const uint8_t *p, size_t len, int *status)
 	return LINE_YES;
 }
 
+/* As good as whole: its end was cut off, but what is there leaves no doubt. */
+static bool is_request(enum line is, bool cut, const uint8_t *p, const struct request_line *r)
+{
+	return is == LINE_YES || (cut && is == LINE_MORE && r->target_end >= PREFIX_CERTAIN &&
+				  request_line__certain(p, r));
+}
+
 enum line http1__start_line(enum proto_dir dir, const uint8_t *p, size_t len, bool cut)
 {
 	struct request_line r;
@@ -117,10 +124,7 @@ enum line http1__start_line(enum proto_dir dir, const uint8_t *p, size_t len, bo
 		return status_line__parse(p, len, &status);
 	enum line is = request_line__parse(p, len, &r);
 
-	if (cut && is == LINE_MORE && r.target_end >= PREFIX_CERTAIN &&
-	    request_line__certain(p, &r))
-		return LINE_YES;
-	return is;
+	return is_request(is, cut, p, &r) ? LINE_YES : is;
 }
 
 enum detect_result http1__detect(const uint8_t *data, size_t len)
@@ -278,6 +282,13 @@ static void take_header(struct head *head, struct slice name, struct slice value
 	}
 }
 
+/* Of a response few headers matter, and most lines can be passed over for their names' length. */
+static bool response_wants(const uint8_t *p, size_t n)
+{
+	return n == 7 || n == 14 || n == 17 ||
+	       (n && (is_space((char)p[0]) || is_space((char)p[n - 1])));
+}
+
 /*
  * The header lines in [p, end). Lines that are no headers are passed over; so is, where the block
  * was cut, a line whose end wasn't seen, or of which the next line might have been a part.
@@ -299,7 +310,7 @@ static void take_headers(struct head *head, const uint8_t *p, const uint8_t *end
 			return;
 		const uint8_t *colon = memchr(p, ':', (size_t)(nl - p));
 
-		if (colon)
+		if (colon && (head->request || response_wants(p, (size_t)(colon - p))))
 			take_header(head, trim(slice__from(p, (size_t)(colon - p))),
 				    trim(slice__from(colon + 1, (size_t)(nl - colon - 1))));
 		p = nl + 1;
@@ -353,7 +364,7 @@ bool http1__read_request(struct message *m, const uint8_t *p, size_t size, bool 
 	*f = (struct http1_framing){ 0 };
 	if (is == LINE_YES)
 		next = line_end(p + r.version + 8, p + size);
-	if (http1__start_line(PROTO_REQ, p, size, cut) != LINE_YES || (!next && !cut))
+	if (!is_request(is, cut, p, &r) || (!next && !cut))
 		return false;
 	/* A line that was cut behind its target is whole as far as it matters. */
 	bool target_cut = is == LINE_MORE && r.target_end == size;

@@ -52,6 +52,11 @@ static bool is_alnum(char c)
 
 /* ---- targets and hosts ---- */
 
+static const uint8_t host_char[256] = {
+	['0' ... '9'] = 1, ['a' ... 'z'] = 1, ['A' ... 'Z'] = 1, ['-'] = 1, ['.'] = 1,
+	['_'] = 1,         ['~'] = 1,         ['%'] = 1,         [':'] = 1,
+};
+
 static struct slice without_user(struct slice authority)
 {
 	for (size_t i = authority.n; i > 0; i--)
@@ -145,7 +150,7 @@ static struct end end__parse(struct slice s)
 		rest = from(s, e.host.n);
 	}
 	for (size_t i = 0; i < e.host.n; i++)
-		if (!is_alnum(e.host.p[i]) && !slice__has(SLICE("-._~%:"), e.host.p[i]))
+		if (!host_char[(uint8_t)e.host.p[i]])
 			return none;
 	e.port = port_number(from(rest, 1));
 	if (rest.n && (rest.p[0] != ':' ||

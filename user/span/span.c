@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../lib/block.h"
 #include "../lib/utf8.h"
 
 /* All strings of one span. */
@@ -16,15 +17,17 @@
 
 struct span *span__new(void)
 {
-	struct span *s = malloc(sizeof(*s));
+	struct span *s = block__get(sizeof(*s));
 
 	if (!s)
 		return NULL;
 	/* Attributes and links count as far as n_attrs and n_links say: no need to clear them. */
-	memset(s, 0, offsetof(struct span, attrs));
-	s->n_links = 0;
-	memset(&s->resource, 0, sizeof(*s) - offsetof(struct span, resource));
-	arena__init(&s->arena, SPAN_ARENA_MAX);
+	memset(s, 0, offsetof(struct span, links));
+	memset(&s->resource, 0,
+	       offsetof(struct span, first_attrs) - offsetof(struct span, resource));
+	s->attrs = s->first_attrs;
+	s->cap_attrs = sizeof(s->first_attrs) / sizeof(*s->first_attrs);
+	arena__init_in(&s->arena, SPAN_ARENA_MAX, s->first_text, sizeof(s->first_text));
 	return s;
 }
 
@@ -34,7 +37,7 @@ void span__free(struct span *s)
 		return;
 	resource__unref(s->resource);
 	arena__reset(&s->arena);
-	free(s);
+	block__put(s, sizeof(*s));
 }
 
 /* ---- UTF-8 ---- */
@@ -67,6 +70,19 @@ static struct attr *find(const struct span *s, struct span_key key)
 	return NULL;
 }
 
+static bool more_attrs(struct span *s)
+{
+	struct attr *attrs = s->cap_attrs < SPAN_ATTRS_MAX
+				     ? arena__alloc(&s->arena, SPAN_ATTRS_MAX * sizeof(*attrs))
+				     : NULL;
+
+	if (!attrs)
+		return false;
+	s->attrs = memcpy(attrs, s->attrs, s->n_attrs * sizeof(*attrs));
+	s->cap_attrs = SPAN_ATTRS_MAX;
+	return true;
+}
+
 /* The place for this key; NULL: there is none left. */
 static struct attr *place(struct span *s, struct span_key key, enum attr_type type)
 {
@@ -74,7 +90,7 @@ static struct attr *place(struct span *s, struct span_key key, enum attr_type ty
 	uint64_t bit = 1ull << (key.hash & 63);
 	struct attr *a = s->key_bits & bit ? find(s, key) : NULL;
 
-	if (!a && s->n_attrs == SPAN_ATTRS_MAX) {
+	if (!a && s->n_attrs == s->cap_attrs && !more_attrs(s)) {
 		s->dropped_attrs++;
 		return NULL;
 	}

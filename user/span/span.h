@@ -66,13 +66,17 @@ struct span {
 	struct slice status_message;
 	uint64_t start_ns, end_ns; /* Unix nanoseconds; end >= start */
 	unsigned n_attrs, dropped_attrs;
-	struct attr attrs[SPAN_ATTRS_MAX];
+	struct attr *attrs;
 	unsigned n_links;
 	struct span_link links[SPAN_LINKS_MAX];
 	const struct resource *resource; /* the traced process's; reference held */
 	const char *protocol;            /* name of the protocol it came from, static */
 	struct arena arena;
-	uint64_t key_bits; /* private to span.c: which keys may be among attrs */
+	/* private to span.c: which keys may be among attrs; room in attrs; the first room */
+	uint64_t key_bits;
+	unsigned cap_attrs;
+	struct attr first_attrs[20];
+	_Alignas(8) char first_text[512];
 };
 
 struct span *span__new(void);

@@ -15,7 +15,10 @@
 #define THREADS_MAX 16384
 #define CONNS_MAX 16384
 #define SAID_MAX 32      /* of one thread */
-#define REQUESTS_MAX 128 /* of one connection */
+#define REQUESTS_MAX 128 /* of one connection ... */
+/* ... and of one whose process has told of no unit so far, while those that fall out have ended */
+#define REQUESTS_MIN 16
+#define PIDS_MAX 4096
 
 struct said {
 	uint64_t ts, conn;
@@ -46,8 +49,9 @@ struct unit_conn {
 		bool released; /* and these were its ids: what it left behind may call later */
 		uint8_t trace_id[16], span_id[8];
 		uint8_t flags;
-	} requests[REQUESTS_MAX];
-	unsigned n;
+	} * requests;
+	unsigned n, cap;
+	uint64_t moved; /* nodes up to this number may have their places no more */
 };
 
 static void forget_thread(struct tracer *t, struct unit_thread *th)
@@ -61,6 +65,7 @@ static void forget_conn(struct tracer *t, struct unit_conn *c)
 {
 	table__take(&t->units.conns, c->id);
 	list__remove(&c->by_use);
+	free(c->requests);
 	free(c);
 }
 
@@ -75,6 +80,8 @@ static void unit(struct tracer *t, const struct weft_unit *u)
 	uint64_t key = node__thread_key(u->h.pid, u->h.tid);
 	struct unit_thread *th = table__get(&t->units.threads, key);
 
+	if (t->units.pids.used < PIDS_MAX || table__get(&t->units.pids, u->h.pid))
+		(void)table__put(&t->units.pids, u->h.pid, t);
 	if (!th) {
 		if (t->units.threads.used >= THREADS_MAX)
 			forget_thread(t, LIST_OF(t->units.threads_by_use.next, struct unit_thread,
@@ -101,6 +108,29 @@ static bool under_way(const struct tracer *t, const struct unit_request *r)
 	return n && !n->ended;
 }
 
+/* Room for as many as are worth keeping of this process. Those that are there move to the front. */
+static bool enlarge(struct tracer *t, struct unit_conn *c)
+{
+	bool full = c->cap && c->n >= c->cap && under_way(t, &c->requests[c->n % c->cap]);
+	unsigned cap = full || table__get(&t->units.pids, c->pid) ? REQUESTS_MAX : REQUESTS_MIN;
+	unsigned have = c->n < c->cap ? c->n : c->cap;
+
+	if (cap <= c->cap)
+		return true;
+	struct unit_request *requests = calloc(cap, sizeof(*requests));
+
+	if (!requests)
+		return c->cap;
+	for (unsigned i = 0; i < have; i++)
+		requests[i] = c->requests[(c->n - have + i) % c->cap];
+	free(c->requests);
+	c->requests = requests;
+	c->n = have;
+	c->cap = cap;
+	c->moved = t->last_id;
+	return true;
+}
+
 /* A request was read: its bytes are its name. */
 static void request_read(struct tracer *t, struct node *n, const struct exchange *x,
 			 uint32_t req_pos)
@@ -121,13 +151,15 @@ static void request_read(struct tracer *t, struct node *n, const struct exchange
 		list__init(&c->by_use);
 	}
 	used(&t->units.conns_by_use, &c->by_use);
-	struct unit_request *r = &c->requests[c->n % REQUESTS_MAX];
-	struct unit_request *before = &c->requests[(c->n - 1) % REQUESTS_MAX];
+	if (!enlarge(t, c))
+		return;
+	struct unit_request *r = &c->requests[c->n % c->cap];
+	struct unit_request *before = &c->requests[(c->n - 1) % c->cap];
 	bool early = c->n && under_way(t, before);
 
 	if (early)
 		before->overtaken = true;
-	n->unit_pos = c->n++ % REQUESTS_MAX;
+	n->unit_pos = c->n++ % c->cap;
 	*r = (struct unit_request){ .node = n->id,
 				    .start = n->start,
 				    .pos = req_pos,
@@ -139,7 +171,7 @@ static void request_read(struct tracer *t, struct node *n, const struct exchange
 /* The request of a stream; its number is not used again on the connection. */
 static const struct unit_request *request_of(const struct unit_conn *c, uint32_t stream)
 {
-	for (unsigned i = 0; i < c->n && i < REQUESTS_MAX; i++)
+	for (unsigned i = 0; i < c->n && i < c->cap; i++)
 		if (c->requests[i].key == stream)
 			return &c->requests[i];
 	return NULL;
@@ -155,7 +187,7 @@ static const struct unit_request *request_before(struct tracer *t, const struct 
 	uint64_t conn = call->unit_conn;
 	uint32_t pos = call->unit_pos;
 	const struct unit_conn *c = table__get(&t->units.conns, conn);
-	unsigned n = !c ? 0 : c->n < REQUESTS_MAX ? c->n : REQUESTS_MAX, best = n;
+	unsigned n = !c ? 0 : c->n < c->cap ? c->n : c->cap, best = n;
 
 	if (call->unit_stream)
 		return c ? request_of(c, call->unit_stream) : NULL;
@@ -198,8 +230,11 @@ static void released(struct tracer *t, struct node *n)
 	struct unit_conn *c = n->server && n->pinned ? table__get(&t->units.conns, n->unit_conn)
 						     : NULL;
 
-	struct unit_request *r = c ? &c->requests[n->unit_pos] : NULL;
+	struct unit_request *r = c && n->unit_pos < c->cap ? &c->requests[n->unit_pos] : NULL;
 
+	for (unsigned i = 0; c && n->id <= c->moved && i < c->n && i < c->cap; i++)
+		if (c->requests[i].node == n->id)
+			r = &c->requests[i];
 	if (!r || r->node != n->id)
 		return; /* a later one has its place */
 	r->released = true;
@@ -263,6 +298,7 @@ static void ended(struct tracer *t, struct node *n, const struct facts *f)
 
 static void process_exit(struct tracer *t, uint32_t pid)
 {
+	table__take(&t->units.pids, pid);
 	LIST_EACH (it, tmp, &t->units.threads_by_use) {
 		struct unit_thread *th = LIST_OF(it, struct unit_thread, by_use);
 
@@ -285,6 +321,7 @@ static void free_all(struct tracer *t)
 		forget_conn(t, LIST_OF(t->units.conns_by_use.next, struct unit_conn, by_use));
 	table__free(&t->units.threads);
 	table__free(&t->units.conns);
+	table__free(&t->units.pids);
 }
 
 const struct layer layer_runtime = {

@@ -67,12 +67,16 @@ static uint64_t pair_of(const struct conn *c, bool server)
  */
 static bool remember(struct node *n, uint64_t key)
 {
-	/* The arrays' size is the next power of two. */
-	if (!(n->n_keys & (n->n_keys - 1))) {
-		uint64_t *keys = realloc(n->keys, (n->n_keys ? n->n_keys * 2 : 1) * sizeof(*keys));
+	if (!n->n_keys) {
+		n->keys = &n->first_key;
+	} else if (!(n->n_keys & (n->n_keys - 1))) { /* the array's size is the next power of two */
+		bool first = n->keys == &n->first_key;
+		uint64_t *keys = realloc(first ? NULL : n->keys, n->n_keys * 2 * sizeof(*keys));
 
 		if (!keys)
 			return false;
+		if (first)
+			*keys = n->first_key;
 		n->keys = keys;
 	}
 	n->keys[n->n_keys++] = key;
