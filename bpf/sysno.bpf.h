@@ -28,8 +28,9 @@ enum sysno_what {
 	SYSNO_SHUTDOWN,
 	SYSNO_SOCKETPAIR,
 	SYSNO_IO_URING,
-	SYSNO_MMAP,   /* address, length, protection, flags, fd */
-	SYSNO_COMPAT, /* moves bytes if it is a 32-bit call, and is something else if not */
+	SYSNO_EPOLL_WAIT, /* epoll, events */
+	SYSNO_MMAP,       /* address, length, protection, flags, fd */
+	SYSNO_COMPAT,     /* moves bytes if it is a 32-bit call, and is something else if not */
 };
 
 #if defined(__TARGET_ARCH_x86)
@@ -63,13 +64,16 @@ static const __u8 sysno_what[SYSNO_MAX] = {
 	[48] = SYSNO_SHUTDOWN,
 	[53] = SYSNO_SOCKETPAIR,
 	[SYS_splice] = SYSNO_SPLICE,
-	[288] = SYSNO_ACCEPT, /* accept4 */
+	[232] = SYSNO_EPOLL_WAIT,
+	[281] = SYSNO_EPOLL_WAIT, /* epoll_pwait */
+	[288] = SYSNO_ACCEPT,     /* accept4 */
 	[299] = SYSNO_RECVMMSG,
 	[307] = SYSNO_SENDMMSG,
-	[327] = SYSNO_READV,    /* preadv2 at offset -1; at any other it fails on sockets */
-	[328] = SYSNO_WRITEV,   /* pwritev2 */
-	[425] = SYSNO_IO_URING, /* io_uring_setup */
-	[426] = SYSNO_IO_URING, /* io_uring_enter: set up before weft came */
+	[327] = SYSNO_READV,      /* preadv2 at offset -1; at any other it fails on sockets */
+	[328] = SYSNO_WRITEV,     /* pwritev2 */
+	[425] = SYSNO_IO_URING,   /* io_uring_setup */
+	[426] = SYSNO_IO_URING,   /* io_uring_enter: set up before weft came */
+	[441] = SYSNO_EPOLL_WAIT, /* epoll_pwait2 */
 
 	/* i386 numbers; none of them is one of the above */
 	[3] = SYSNO_COMPAT, /* read, write, readv, writev */

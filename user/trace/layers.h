@@ -4,7 +4,7 @@
 
 #include "node.h"
 
-extern const struct layer layer_remote, layer_socket, layer_runtime, layer_content, layer_thread,
-	layer_sdk;
+extern const struct layer layer_remote, layer_socket, layer_runtime, layer_content, layer_callback,
+	layer_thread, layer_sdk;
 
 #endif

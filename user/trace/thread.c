@@ -306,14 +306,14 @@ static struct node *current(struct tracer *t, const struct thread *th)
 }
 
 /* An event loop that slept did so because it had nothing more to do for what it had read. */
-static void awake(struct tracer *t, const struct weft_event *ev, uint16_t sleeps)
+static void awake(struct tracer *t, const struct weft_data *d)
 {
 	/* A packet capture has no threads. */
-	struct thread *th = ev->pid ? thread_of(t, ev->pid, ev->tid) : NULL;
+	struct thread *th = d->h.pid ? thread_of(t, d->h.pid, d->h.tid) : NULL;
 
-	if (th && (th->sleeps != sleeps || !th->awake_since)) {
-		th->sleeps = sleeps;
-		th->awake_since = ev->ts;
+	if (th && (th->sleeps != d->sleeps || !th->awake_since)) {
+		th->sleeps = d->sleeps;
+		th->awake_since = d->h.ts;
 	}
 }
 
@@ -620,6 +620,10 @@ bool thread__holds(struct tracer *t, struct node *call, bool outside)
 {
 	bool shared = on_shared(t, call);
 	struct pool *p;
+
+	/* The callback layer knows what followed from what: the rules here would only guess. */
+	if (call->loop_whole && call->evidence <= EVIDENCE_BACKWARD)
+		return false;
 
 	if (call->evidence == EVIDENCE_THREAD && shared)
 		call->evidence = EVIDENCE_LAST_READ;

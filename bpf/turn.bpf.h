@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Turns of an event loop: what user space needs to know that two events of a thread lie in one
+ * turn, and that nothing which is not told came between them (user/trace/callback.c). The thread
+ * asks epoll for what is ready, and then serves one after the other.
+ *
+ * What was put off, timers above all, is done behind them, in the same turn; where libuv's functions
+ * have names (user/probe/libuv.c) it is known when that begins, and it has the number 0.
+ *
+ * A turn in which something else than stream sockets was ready (a wake-up by another thread, a
+ * signal) has the number 0: what the thread did for that can't be told apart. So has one whose
+ * descriptors are not to be had, where the program gave epoll something else for its data.
+ */
+#ifndef WEFT_TURN_BPF_H
+#define WEFT_TURN_BPF_H
+
+#include "maps.bpf.h"
+#include "sock.bpf.h"
+
+#define TURN_READY_MAX 128 /* a turn in which more was ready has the number 0 */
+
+struct turn_ready {
+	__u64 events; /* struct epoll_event in user memory */
+	int other;
+};
+
+static long turn__look(__u32 i, struct turn_ready *r)
+{
+	const struct epoll_event *e = (void *)r->events;
+	__u32 fd;
+
+	r->other = bpf_probe_read_user(&fd, sizeof(fd), &e[i].data) || !sock__of_fd(fd);
+	return r->other;
+}
+
+static __always_inline void turn__advance(struct turn *t)
+{
+	t->number = t->number == WEFT_TURN_WHOLE - 1 ? 1 : t->number + 1;
+}
+
+/* epoll_wait() has returned `n` events. */
+static __always_inline void turn__begin(struct task_struct *task, __u64 events, __s64 n)
+{
+	struct turn_ready r = { .events = events, .other = n > TURN_READY_MAX };
+	struct turn *t = bpf_task_storage_get(&turns, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!t)
+		return;
+	turn__advance(t);
+	if (!r.other)
+		bpf_loop(n, turn__look, &r, 0);
+	t->other = r.other;
+}
+
+/* The thread has read something that is not told. */
+static __always_inline void turn__break(struct task_struct *task)
+{
+	struct turn *t = bpf_task_storage_get(&turns, task, 0, 0);
+
+	if (t)
+		turn__advance(t);
+}
+
+/* All that was ready has been served: timers and the like, until the next turn begins. */
+static __always_inline int turn__served(struct task_struct *task)
+{
+	struct turn *t = bpf_task_storage_get(&turns, task, 0, 0);
+
+	if (t)
+		t->whole = t->other = 1;
+	return 0;
+}
+
+static __always_inline __u8 turn__number(struct task_struct *task)
+{
+	const struct turn *t = bpf_task_storage_get(&turns, task, 0, 0);
+
+	return t && !t->other ? t->number | (t->whole ? WEFT_TURN_WHOLE : 0) : 0;
+}
+
+#endif /* WEFT_TURN_BPF_H */
