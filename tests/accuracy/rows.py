@@ -205,9 +205,16 @@ def asyncio_debian(world):
     return asyncio_target(world, python, "asgi", "asyncio", "hr")
 
 
-def with_packages(world, python, framework, loop):
+@row("uvloop", "the same with uvloop", (*TASKS, "hop"), 99, 0)
+def uvloop_debian(world):
+    python = debian_python()
+    run([python, "-c", "import uvicorn, httpx, redis.asyncio, uvloop"])
+    return asyncio_target(world, python, "asgi", "uvloop", "hr")
+
+
+def with_packages(world, python, framework, loop, uvloop="uvloop"):
     packages = {"fastapi": ("fastapi", "uvicorn", "httpx"), "aiohttp": ("aiohttp",)}[framework]
-    env = world.python_packages(python, *packages, "asyncpg", "redis", *(["uvloop"] if loop == "uvloop" else []))
+    env = world.python_packages(python, *packages, "asyncpg", "redis", *([uvloop] if loop == "uvloop" else []))
     return asyncio_target(world, python, framework, loop, "phr", env)
 
 
@@ -247,12 +254,19 @@ for minor in range(9, 15):
         return with_packages(world, other_python(version), "aiohttp", "asyncio")
 
 
+for minor, version in ((9, "0.19.0"), (10, "0.21.0"), (12, "0.21.0"), (12, "0.22.1"), (13, "0.23.0")):
+    @row(f"uvloop-{version}-3.{minor}", f"FastAPI; another build of Python 3.{minor}, uvloop {version}",
+         (*TASKS, "hop", "sync"), 99, 0, main_only=True)
+    def uvloop_version(world, python=f"3.{minor}", version=version):
+        return with_packages(world, other_python(python), "fastapi", "uvloop", f"uvloop=={version}")
+
+
 # ---- Node ----
 
 
-def node(world, program="node"):
-    env = world.node_packages()
-    return world.target(lambda port: [need(program), os.path.join(APPS, "node_app.js"), str(port)], env)
+def node(world, *operations, program=None):
+    program, env = program or need("node"), world.node_packages()
+    return world.target(lambda port: [program, os.path.join(APPS, "node_app.js"), str(port), *operations], env)
 
 
 @row("node", "Node: pg, ioredis, fetch", TASKS, 85, 0.3)
@@ -263,6 +277,17 @@ def node_plain(world):
 @row("node-helper", "the same with --node-helper", TASKS, 99, 0.3, weft=("--node-helper",))
 def node_helper(world):
     return node(world)
+
+
+@row("node-helper-others", "pg with callbacks, http.Agent, redis", TASKS, None, 0.3, weft=("--node-helper",), main_only=True)
+def node_helper_others(world):
+    return node(world, "callback,agent,redis")
+
+
+for major in (22, 24):
+    @row(f"node{major}-helper", f"as node-helper, Node {major}", TASKS, 99, 0.3, weft=("--node-helper",), main_only=True)
+    def node_version_helper(world, version=major):
+        return node(world, program=world.node_version(version))
 
 
 # ---- both ends of connections ----

