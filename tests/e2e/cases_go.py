@@ -120,7 +120,7 @@ class Peer:
 
     def finish(self):
         """stdin ends: what it printed then."""
-        out, errors = self.process.communicate(timeout=60 * stack.SLOW)
+        out, errors = self.process.communicate(timeout=180 * stack.SLOW)
         expect(self.process.returncode == 0, f"{self.process.args[0]} ended with {self.process.returncode}: {errors[:3000]}")
         return json.loads(out) if out.strip() else []
 
@@ -152,6 +152,9 @@ def converse(ctx, server_program, client_program, options=(), requests=400, conc
     spans = ctx.spans()
     expect_ended_well(weft, status, spans)
     expect(len(served) >= len(made), f"the server saw {len(served)} requests of {len(made)}")
+    when = {r["id"]: (r["begin"], r["end"]) for r in served}
+    for r in made:
+        r["served"] = when[r["id"]]
     return spans, made, server.port
 
 
@@ -168,6 +171,18 @@ def version_of(proto):
     return proto.removeprefix("HTTP/").removesuffix(".0") if proto == "HTTP/2.0" else proto.removeprefix("HTTP/")
 
 
+def may_be_first(made):
+    """Requests that may have been the first of their connection: none was over when they began. (Who asks may note the end of its
+    request when others have had the connection already; who answers goes by the order of the connection.)"""
+    of_port, found = collections.defaultdict(list), set()
+    for r in made:
+        of_port[r["port"]].append((*r.get("served", (r["begin"], r["end"])), r["id"]))
+    for requests in of_port.values():
+        over = min(end for _, end, _ in requests)
+        found.update(i for begin, _, i in requests if begin <= over)
+    return found
+
+
 def check(spans, made, kinds, server_port, tls, more_allowed=False, unknown_allowed=False, orphans_allowed=False,
           unhurried=False):
     """Each request that was made has one span at each traced side, whose method, path, status, version, addresses and ports are
@@ -176,8 +191,7 @@ def check(spans, made, kinds, server_port, tls, more_allowed=False, unknown_allo
     programs are too slow for their clocks to tell
     anything. Returns how many spans have addresses."""
     truth_of, known = {r["id"]: r for r in made}, 0
-    by_time = sorted(made, key=lambda r: r["end"], reverse=True)
-    first = set({r["port"]: r["id"] for r in by_time}.values())  # of each connection
+    first = may_be_first(made)
     of = collections.defaultdict(list)
     for s in spans:
         expect(s.kind in kinds, f"a span of kind {s.kind}: {s.name}")
@@ -298,6 +312,25 @@ def go_tls_under_load(ctx):
 
 
 @case()
+def go_http2_under_load(ctx):
+    """Go over HTTP/2, with TLS and without, connections that are busy when weft comes: found in the middle, whichever side is traced."""
+    peer = peer_of(ctx, toolchains()[0])
+    for tls in (True, False) if toolchains()[0].minor >= 24 else (True,):
+        for concurrency, select, kinds in ((1, ("server",), (truth.SERVER,)), (20, ("server",), (truth.SERVER,)),
+                                           (20, ("client",), (truth.CLIENT,)), (20, ("server", "client"), BOTH)):
+            spans, made, port = converse(ctx, peer, peer, ["-h2"], tls=tls, concurrency=concurrency, requests=1500, select=select,
+                                         under_load=True, tracing=["--ring-size", "64M"])
+            # Until the program's own words are asked for, a status that was sent before is a number that nobody knows.
+            early = [s for s in spans if not s.get("http.response.status_code")]
+            expect(len(early) < len(spans) // 3, f"{len(early)} of {len(spans)} spans without status")
+            first = max([s.start for s in early] + [min(s.start for s in spans)])
+            made = [r for r in made if r["begin"] > first]
+            expect(len(made) >= 500, f"{len(made)} requests after all is known: found too late")
+            check(spans, made, kinds, port, tls, more_allowed=True, orphans_allowed=True)
+            say(f"{'TLS, ' if tls else ''}{concurrency} at a time, {'+'.join(select)}: {len(made)} requests, {len(spans)} spans")
+
+
+@case()
 def go_tls_exec(ctx):
     """Go programs that start while weft traces what becomes them: seen from when weft says so."""
     peer = peer_of(ctx, toolchains()[0], flags=STRIPPED)
@@ -313,7 +346,7 @@ def go_tls_exec(ctx):
             client = both.enter_context(Peer(peer, "client", "-tls", "-url", f"https://127.0.0.1:{server.port}", "-n", 4, "-first", 1000,
                                              before=lambda pid: trace(pid, "spans of the client")))
             for weft in tracers:
-                weft.wait_for("line that it is attached", lambda: f"attached to {peer}" in weft.text(), 20)
+                weft.wait_for("line that it is attached", lambda: f"attached to {peer}" in weft.text(), 60)
             client.tell("go")
             made = client.result()
             client.finish()
@@ -442,7 +475,7 @@ def check_mid(spans, made, kinds, server_port):
         expect((s.kind, method) in left, f"a second span, or one of no call: {s.name} {s.attrs}")
         left.remove((s.kind, method))
         r, port = truth_of[method], s.get("network.local.port") if s.kind == truth.CLIENT else s.get("client.port")
-        expect((port, s.get("server.port")) == (r["port"], server_port), f"{method}, kind {s.kind}: {r} {s.attrs}")
+        expect(port == r["port"] and s.get("server.port") in (None, server_port), f"{method}, kind {s.kind}: {r} {s.attrs}")
         expect(s.get("rpc.response.status_code") in (None, grpc_status(r["status"])), f"{method}: {r} {s.attrs}")
         expect(s.get("http.response.status_code") in (None, 200), f"{method}: {s.attrs}")
     expect(not left, f"{len(left)} missing: {sorted(left)[:5]}")
@@ -479,7 +512,9 @@ def grpc(ctx, tls):
         for early in (False, True):
             spans, made, port = converse_grpc(ctx, program, tls, early)
             (check_mid if early else check_calls)(spans, made, BOTH, port)
-            say(f"{what}{', in the middle' if early else ''}: {len(spans)} spans")
+            named = sum("/" in s.name for s in spans if s.get("rpc.method"))
+            expect(named > len(spans) * 2 // 3, f"only {named} of {len(spans)} have their method")
+            say(f"{what}{', in the middle' if early else ''}: {len(spans)} spans, {named} with their method")
 
 
 @case()

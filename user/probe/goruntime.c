@@ -40,6 +40,40 @@
 			  .peek = 16 },                                                            \
 	}
 
+/* A header block that was read, and where the net.Conn is in the object (-1: look for it). */
+#define BLOCK_IN(function, conn)                                                                   \
+	{                                                                                          \
+		.symbol = (function), .optional = true,                                            \
+		.desc = { .what = PROBE_GO_FIELDS_IN,                                              \
+			  .abi = PROBE_ABI_GO,                                                     \
+			  .object = 1,                                                             \
+			  .buf = 2,                                                                \
+			  .peek = (conn) },                                                        \
+	}
+
+/* The object begins with a pointer to a ClientConn: { t *Transport; tconn net.Conn; ... } */
+#define READ_LOOP(function)                                                                        \
+	{                                                                                          \
+		.symbol = (function), .optional = true,                                            \
+		.desc = { .what = PROBE_GO_FIELDS_IN,                                              \
+			  .abi = PROBE_ABI_GO,                                                     \
+			  .object = 1,                                                             \
+			  .out = 1,                                                                \
+			  .buf = 2,                                                                \
+			  .peek = 8 },                                                             \
+	}
+
+/* (st *stream, headerData *writeResHeaders) */
+#define STATUS_OUT(function)                                                                       \
+	{                                                                                          \
+		.symbol = (function), .optional = true,                                            \
+		.desc = { .what = PROBE_GO_STATUS_OUT,                                             \
+			  .abi = PROBE_ABI_GO,                                                     \
+			  .object = 1,                                                             \
+			  .buf = 3,                                                                \
+			  .peek = 16 },                                                            \
+	}
+
 static const struct probe_func funcs[] = {
 	{
 		.symbol = "runtime.newproc.func1",
@@ -66,7 +100,28 @@ static const struct probe_func funcs[] = {
 		.desc = { .what = PROBE_GO_STREAM_NEXT,
 			  .abi = PROBE_ABI_GO,
 			  .object = 2,
-			  .buf = 4 },
+			  .buf = 4,
+			  .text2 = 1,
+			  .peek = -1 },
+	},
+	BLOCK_IN("net/http.(*http2serverConn).processHeaders", 16),
+	BLOCK_IN("golang.org/x/net/http2.(*serverConn).processHeaders", 16),
+	STATUS_OUT("net/http.(*http2serverConn).writeHeaders"),
+	STATUS_OUT("golang.org/x/net/http2.(*serverConn).writeHeaders"),
+	READ_LOOP("net/http.(*http2clientConnReadLoop).processHeaders"),
+	READ_LOOP("golang.org/x/net/http2.(*clientConnReadLoop).processHeaders"),
+	BLOCK_IN("google.golang.org/grpc/internal/transport.(*http2Client).operateHeaders", -1),
+	{
+		/* (streamID uint32, endStream bool, hf []hpack.HeaderField, onWrite func()) */
+		.symbol = "google.golang.org/grpc/internal/transport.(*loopyWriter).writeHeader",
+		.optional = true,
+		.desc = { .what = PROBE_GO_FIELDS_OUT,
+			  .abi = PROBE_ABI_GO,
+			  .object = 1,
+			  .buf = 2,
+			  .text2 = 4,
+			  .text2_len = 5,
+			  .peek = -1 },
 	},
 	{ 0 },
 };

@@ -89,8 +89,11 @@ static void decide(struct flow *f, const struct protocol *proto, enum weft_dir r
 		policy.call_cap[dir] = proto->capture[role].call_cap;
 		policy.turn_cap[dir] = proto->capture[role].turn_cap;
 		policy.tail[dir] = proto->capture[role].tail;
+		if (proto->wants_fields && proto->wants_fields(f->state, role))
+			policy.fields |= (uint8_t)(1u << dir);
 	}
 	flow__set_policy(f, &policy);
+	flow__early_fields(f);
 	drop_stale_answers(f);
 	enum weft_dir first = spoke_first(f);
 

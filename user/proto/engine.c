@@ -50,10 +50,77 @@ static void let_go(struct flow *f, enum drop_reason why)
 	}
 }
 
+/* ---- header fields in a program's words ---- */
+
+#define EARLY_MAX 32
+
+static void tell_fields(struct flow *f, const struct weft_fields *ev)
+{
+	struct told_fields t = { .stream = ev->stream, .all = ev->all };
+	struct exchange *x = exchange__by_key(f, ev->stream);
+
+	for (size_t i = 0; i < ev->n && i < TOLD_FIELDS_MAX; i++) {
+		const struct weft_field *e = &ev->f[i];
+
+		t.f[t.n++] = (struct told_field){
+			.name = slice__from(e->name, e->name_len < WEFT_FIELD_NAME
+							     ? e->name_len
+							     : WEFT_FIELD_NAME),
+			.value = slice__from(e->value, e->value_len < WEFT_FIELD_VALUE
+							       ? e->value_len
+							       : WEFT_FIELD_VALUE),
+			.name_len = e->name_len,
+			.value_len = e->value_len,
+		};
+	}
+	f->proto->told_fields(f->state, flow__role(f, ev->dir), &t, x ? x->reqs[0] : NULL);
+}
+
+static void keep_early(struct flow *f, const struct weft_fields *ev)
+{
+	struct weft_fields *copy;
+
+	if (!f->early)
+		f->early = calloc(EARLY_MAX, sizeof(struct weft_fields *));
+	copy = f->early ? malloc(ev->h.size) : NULL;
+	if (!copy)
+		return;
+	memcpy(copy, ev, ev->h.size);
+	if (f->n_early == EARLY_MAX) {
+		free(f->early[0]);
+		memmove(f->early, f->early + 1, --f->n_early * sizeof(struct weft_fields *));
+	}
+	f->early[f->n_early++] = copy;
+}
+
+void flow__early_fields(struct flow *f)
+{
+	for (size_t i = 0; i < f->n_early; i++) {
+		if (f->phase == FLOW_ON && f->proto->told_fields)
+			tell_fields(f, f->early[i]);
+		free(f->early[i]);
+	}
+	free(f->early);
+	f->early = NULL;
+	f->n_early = 0;
+}
+
+static void on_fields(void *ctx, struct conn *c, const struct weft_fields *ev)
+{
+	struct flow *f = c->flow;
+
+	(void)ctx;
+	if (f && f->phase == FLOW_DETECT)
+		keep_early(f, ev);
+	else if (f && f->phase == FLOW_ON && f->proto->told_fields)
+		tell_fields(f, ev);
+}
+
 void flow__set_policy(struct flow *f, const struct weft_policy *policy)
 {
 	const struct policy_sink *s = &f->engine->policy;
 
+	f->policy = *policy;
 	if (s->fn)
 		s->fn(s->ctx, f->conn, policy);
 }
@@ -66,6 +133,7 @@ void flow__off(struct flow *f, enum drop_reason why)
 		exchange__give_up(f, UINT64_MAX, 0, f->now);
 	let_go(f, why);
 	f->phase = FLOW_OFF;
+	flow__early_fields(f);
 	f->off_reason = why;
 	flow__set_policy(f, &(struct weft_policy){ .off = 1 });
 }
@@ -236,6 +304,21 @@ static void feed_unknown(struct flow *f, enum weft_dir dir, const struct piece *
 	flow__detect(f, dir);
 }
 
+/* Do header fields have to be asked for, or not any more? */
+static void ask_for_fields(struct flow *f)
+{
+	struct weft_policy policy = f->policy;
+
+	if (f->phase != FLOW_ON || !f->proto->wants_fields)
+		return;
+	policy.fields = 0;
+	for (int dir = 0; dir < 2; dir++)
+		if (f->proto->wants_fields(f->state, flow__role(f, dir)))
+			policy.fields |= (uint8_t)(1u << dir);
+	if (policy.fields != f->policy.fields)
+		flow__set_policy(f, &policy);
+}
+
 static void on_piece(void *ctx, struct conn *c, enum weft_dir dir, const struct piece *p)
 {
 	struct engine *e = ctx;
@@ -268,6 +351,7 @@ static void on_piece(void *ctx, struct conn *c, enum weft_dir dir, const struct 
 		feed(f, dir, p, fresh);
 	else
 		half__missing(f, dir, p);
+	ask_for_fields(f);
 }
 
 static void on_eof(void *ctx, struct conn *c, enum weft_dir dir, uint64_t ts)
@@ -306,6 +390,8 @@ static void on_close(void *ctx, struct conn *c, uint64_t ts)
 	if (f->proto && f->proto->fini)
 		f->proto->fini(f->state);
 	free(f->state);
+	f->phase = FLOW_OFF;
+	flow__early_fields(f);
 	free(f);
 	c->flow = NULL;
 }
@@ -313,6 +399,11 @@ static void on_close(void *ctx, struct conn *c, uint64_t ts)
 struct conn_sink engine__conn_sink(struct engine *e)
 {
 	return (struct conn_sink){
-		.ctx = e, .open = on_open, .piece = on_piece, .eof = on_eof, .close = on_close
+		.ctx = e,
+		.open = on_open,
+		.piece = on_piece,
+		.fields = on_fields,
+		.eof = on_eof,
+		.close = on_close,
 	};
 }

@@ -91,7 +91,11 @@ struct flow {
 	enum weft_dir maybe_req_dir;
 	unsigned maybe_dirs; /* directions that gave it: bits by enum weft_dir */
 	bool seen_request;
-	bool left; /* it left its protocol: detection looks for TLS alone */
+	bool left;                 /* it left its protocol: detection looks for TLS alone */
+	struct weft_policy policy; /* the last that was asked for */
+	/* detection: a program's words for header blocks, and how many they are */
+	struct weft_fields **early;
+	size_t n_early;
 };
 
 struct engine {
@@ -143,6 +147,9 @@ void flow__switch(struct flow *f);
 void flow__leave(struct flow *f);
 void flow__set_policy(struct flow *f, const struct weft_policy *policy);
 
+/* What a program said before the protocol was known: to be read now, or thrown away. */
+void flow__early_fields(struct flow *f);
+
 /* detect.c: look at what `dir` holds; turns the flow on when the answer is certain. */
 void flow__detect(struct flow *f, enum weft_dir dir);
 
@@ -182,6 +189,8 @@ void half__eof(struct flow *f, enum weft_dir dir);
 void half__free(struct half *h, const struct protocol *proto);
 
 /* exchange.c */
+/* Of a keyed protocol, pending; NULL: none. */
+struct exchange *exchange__by_key(const struct flow *f, uint64_t key);
 /* The first byte of a request. */
 bool exchange__start(struct flow *f, struct half *h);
 /* The request is known (HEAD or DONE). */

@@ -219,6 +219,21 @@ static ssize_t response_block(struct http2 *st, const struct frame *f, size_t si
 	return part_of(s, size, m, what);
 }
 
+static void take_words(void *m, const struct told_fields *t)
+{
+	http2__take_words(m, t);
+}
+
+/* Is a block of this stream that comes now its trailers? -1: that is not known. */
+static int is_trailing(const struct http2 *st, enum proto_dir dir, uint32_t id)
+{
+	const struct http2_stream *s = stream__get(st, id);
+
+	if (dir == PROTO_REQ)
+		return s ? 1 : id > st->last_id ? 0 : -1;
+	return s && !s->lost ? s->answered : -1;
+}
+
 static ssize_t parse_block(struct http2 *st, enum proto_dir dir, const struct proto_in *in,
 			   const struct frame *f, struct message *m, enum message_state *what)
 {
@@ -232,6 +247,9 @@ static ssize_t parse_block(struct http2 *st, enum proto_dir dir, const struct pr
 
 	if (n > 0) {
 		http2__read_block(&side->hpack, m, b.p, b.n, b.whole);
+		if (f->type == FRAME_HEADERS)
+			hpack__block_is(&side->hpack, f->stream, is_trailing(st, dir, f->stream),
+					take_words, m);
 		if (f->type == FRAME_PUSH_PROMISE)
 			n = pass_over(b.size, what);
 		else if (dir == PROTO_REQ)
@@ -463,6 +481,54 @@ static ssize_t http2_resync(void *state, enum proto_dir dir, const struct proto_
 	return in->len ? http2__find_frames(st, dir, in) : -1;
 }
 
+/* ---- words of the program's ---- */
+
+static bool http2_wants_fields(const void *state, enum proto_dir dir)
+{
+	return hpack__wants_words(&((const struct http2 *)state)->side[dir].hpack);
+}
+
+/* The stream goes on: what its response's block said is kept with it. */
+static void tell_stream(struct http2_stream *s, const struct told_fields *t)
+{
+	struct http2_message h = {
+		.status = -1, .grpc_status = -1, .length = -1, .timeout_ns = -1
+	};
+	struct message m = { .data = &h };
+
+	arena__init(&m.keep, MESSAGE_KEEP_MAX);
+	http2__take_words(&m, t);
+	if (h.status < 100 || h.status >= 200) {
+		if (s->status < 0)
+			s->status = h.status;
+		if (s->length < 0)
+			s->length = h.length;
+		if (s->grpc_status < 0)
+			s->grpc_status = h.grpc_status;
+		if (h.kind != KIND_UNKNOWN && s->kind != KIND_GRPC && s->kind != KIND_GRPC_WEB)
+			s->kind = h.kind;
+	}
+	arena__reset(&m.keep);
+}
+
+static void http2_told_fields(void *state, enum proto_dir dir, const struct told_fields *fields,
+			      struct message *req)
+{
+	struct http2 *st = state;
+	struct http2_stream *s = stream__get(st, fields->stream);
+	const struct http2_message *q = req ? req->data : NULL;
+
+	if (!hpack__words(&st->side[dir].hpack, fields))
+		return;
+	if (dir == PROTO_RESP && s) {
+		tell_stream(s, fields);
+	} else if (q && fields->n && fields->f[0].name.n && fields->f[0].name.p[0] == ':') {
+		http2__take_words(req, fields);
+		if (s && s->kind == KIND_UNKNOWN)
+			s->kind = q->kind;
+	}
+}
+
 static void http2_fini(void *state)
 {
 	struct http2 *st = state;
@@ -496,5 +562,7 @@ const struct protocol protocol_http2 = {
 	.parse = http2_parse,
 	.resync = http2_resync,
 	.describe = http2__describe,
+	.wants_fields = http2_wants_fields,
+	.told_fields = http2_told_fields,
 	.fini = http2_fini,
 };

@@ -73,6 +73,17 @@ struct hpack {
 	nghttp2_hd_inflater *inflater; /* made for the first block */
 	bool blind;                    /* the table may hold entries that were not seen */
 	bool wide;                     /* it may be larger than usual */
+	/* http2_learn.c's, of a blind table */
+	struct table learnt;  /* struct learnt, by place */
+	struct list in_order; /* the same, oldest first; next NULL: not begun */
+	int64_t added;        /* entries that were added since */
+	struct list blocks;   /* with unknown fields, waiting for words */
+	struct list words;    /* waiting for their block */
+	unsigned n_blocks, n_words;
+	unsigned quiet;           /* blocks since something was learnt */
+	bool learnt_now;          /* an entry was */
+	bool unknown;             /* something of the block being read is not known */
+	struct hpack_block *last; /* it, if so, until hpack__block_is() */
 };
 
 enum hpack_result {
@@ -95,6 +106,31 @@ enum hpack_result hpack__read(struct hpack *h, const uint8_t *p, size_t n, bool 
 /* Blocks may have passed unseen. */
 void hpack__forget(struct hpack *h);
 void hpack__fini(struct hpack *h);
+
+/* What a field refers to. */
+struct hpack_ref {
+	uint32_t index; /* 0: nothing */
+	bool alone;     /* that is all of it */
+	bool adds;      /* it makes an entry */
+};
+
+#define HPACK_DYNAMIC 62 /* the first index that is not of the static table (RFC 7541, 2.3.3) */
+
+/* ---- learning what a table holds (http2_learn.c); all of blind tables ---- */
+
+/* A block is being read: its fields one after another, which may get to be known. */
+void hpack__learn_begin(struct hpack *h);
+void hpack__learn_field(struct hpack *h, const struct hpack_ref *ref, struct slice *name,
+			struct slice *value);
+void hpack__learn_end(struct hpack *h);
+/* Of which stream the block was that was just read; fn is called if there are words for it. */
+bool hpack__block_is(struct hpack *h, uint32_t stream, int trailing,
+		     void (*fn)(void *ctx, const struct told_fields *t), void *ctx);
+/* Words for a block. True: it has been read already, and was waiting for them. */
+bool hpack__words(struct hpack *h, const struct told_fields *t);
+/* Would words for the next blocks help? */
+bool hpack__wants_words(const struct hpack *h);
+void hpack__unlearn(struct hpack *h);
 
 /* Do the n bytes look like a header block, and whose? Nothing is decoded. */
 enum hpack_look { HPACK_NONE, HPACK_ANY, HPACK_REQUEST, HPACK_RESPONSE };
@@ -138,6 +174,9 @@ struct http2_message {
 
 /* Empty m, and read a header block into it. False: it can't be read. */
 bool http2__read_block(struct hpack *h, struct message *m, const uint8_t *p, size_t n, bool whole);
+
+/* What a program says of m's block, where the wire does not. */
+void http2__take_words(struct message *m, const struct told_fields *t);
 
 /* ---- exchanges (http2_exchange.c) ---- */
 

@@ -133,6 +133,24 @@ static void take_field(void *ctx, struct slice name, struct slice value)
 	}
 }
 
+void http2__take_words(struct message *m, const struct told_fields *t)
+{
+	struct http2_message *h = m->data;
+	struct reader r = { m, h };
+	bool whole = t->all == t->n;
+
+	for (size_t i = 0; i < t->n; i++) {
+		const struct told_field *f = &t->f[i];
+
+		if (f->name.n == f->name_len && f->value.n == f->value_len)
+			take_field(&r, f->name, f->value);
+		else
+			whole = false;
+	}
+	if (whole)
+		h->unknown = false;
+}
+
 static void clear(struct message *m)
 {
 	struct http2_message *h = m->data;

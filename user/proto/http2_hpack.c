@@ -82,6 +82,7 @@ static bool ready(struct hpack *h)
 
 void hpack__fini(struct hpack *h)
 {
+	hpack__unlearn(h);
 	if (h->inflater)
 		nghttp2_hd_inflate_del(h->inflater);
 	h->inflater = NULL;
@@ -91,25 +92,6 @@ void hpack__forget(struct hpack *h)
 {
 	hpack__fini(h);
 	h->blind = true;
-}
-
-enum hpack_result hpack__read(struct hpack *h, const uint8_t *p, size_t n, bool whole,
-			      hpack_field_fn fn, void *ctx)
-{
-	if (!ready(h))
-		return HPACK_BAD;
-	int err = inflate(h->inflater, p, n, whole, fn, ctx);
-
-	if (!err) {
-		if (!whole)
-			hpack__forget(h);
-		return HPACK_OK;
-	}
-	bool again = !h->wide;
-
-	hpack__forget(h);
-	h->wide = true;
-	return again ? HPACK_AGAIN : HPACK_BAD;
 }
 
 /* ---- what a block looks like ---- */
@@ -190,4 +172,71 @@ enum hpack_look hpack__look(const uint8_t *p, size_t n)
 			look = now;
 	}
 	return n ? look : HPACK_NONE;
+}
+
+/* ---- reading ---- */
+
+/* A blind table's block, whose fields are looked at beside nghttp2. */
+struct beside {
+	struct hpack *h;
+	const uint8_t *p;
+	size_t n;
+	hpack_field_fn fn;
+	void *ctx;
+};
+
+/* The next field of the block, size updates passed over; all zero: there is none. */
+static struct hpack_ref next_ref(struct beside *b)
+{
+	uint32_t index = UINT32_MAX;
+
+	while (b->n) {
+		uint8_t first = *b->p;
+		size_t len = look_field(b->p, b->n, &index);
+
+		if (!len)
+			break;
+		b->p += len;
+		b->n -= len;
+		if (index != UINT32_MAX)
+			return (struct hpack_ref){ .index = index,
+						   .alone = first & 0x80,
+						   .adds = (first & 0xc0) == 0x40 };
+	}
+	return (struct hpack_ref){ 0 };
+}
+
+static void read_beside(void *ctx, struct slice name, struct slice value)
+{
+	struct beside *b = ctx;
+	struct hpack_ref ref = next_ref(b);
+
+	hpack__learn_field(b->h, &ref, &name, &value);
+	b->fn(b->ctx, name, value);
+}
+
+enum hpack_result hpack__read(struct hpack *h, const uint8_t *p, size_t n, bool whole,
+			      hpack_field_fn fn, void *ctx)
+{
+	struct beside b = { h, p, n, fn, ctx };
+	bool learn = h->blind && whole;
+
+	if (!ready(h))
+		return HPACK_BAD;
+	if (learn)
+		hpack__learn_begin(h);
+	int err = inflate(h->inflater, p, n, whole, learn ? read_beside : fn, learn ? &b : ctx);
+
+	if (!err) {
+		if (learn)
+			hpack__learn_end(h);
+		if (!whole)
+			hpack__forget(h);
+		return HPACK_OK;
+	}
+	bool again = !h->wide;
+
+	hpack__forget(h);
+	h->wide = true;
+	return again ? HPACK_AGAIN : HPACK_BAD;
 }

@@ -32,6 +32,24 @@
  */
 enum proto_dir { PROTO_REQ = 0, PROTO_RESP = 1 };
 
+/*
+ * A field of a header block, in a program's own words: true lengths, and as much of the text as is
+ * known.
+ */
+struct told_field {
+	struct slice name, value;
+	uint32_t name_len, value_len;
+};
+
+#define TOLD_FIELDS_MAX 24
+
+/* A header block of a stream: of `all` fields (0: nobody says how many) the first n. */
+struct told_fields {
+	uint32_t stream;
+	size_t n, all;
+	struct told_field f[TOLD_FIELDS_MAX];
+};
+
 enum detect_result {
 	DETECT_NO = -1,  /* certainly not this protocol */
 	DETECT_MORE = 0, /* could be, not enough bytes to say */
@@ -251,6 +269,15 @@ struct protocol {
 	bool (*describe)(const void *state, struct message *const *reqs,
 			 struct message *const *resps, size_t n, unsigned exchange_flags,
 			 struct arena *scratch, struct facts *out);
+	/*
+	 * Header blocks whose fields can't all be read off the wire; may be NULL. wants_fields():
+	 * words for the blocks of this direction would help. told_fields(): here are some, before or
+	 * after the block itself. `req` is the request of the stream's exchange, NULL: none is
+	 * pending.
+	 */
+	bool (*wants_fields)(const void *state, enum proto_dir dir);
+	void (*told_fields)(void *state, enum proto_dir dir, const struct told_fields *fields,
+			    struct message *req);
 	/* Free what `state` holds beyond itself; may be NULL. */
 	void (*fini)(void *state);
 	/* Free what message.data holds beyond keep; may be NULL. */
