@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A saturated asyncio service in several forms: app_units.py FORM PORT BACKEND-PORT [REDIS-PORT].
 
-    FORM: streams (asyncio.start_server), uvicorn (FastAPI), uvloop (the same on uvloop), aiohttp (aiohttp.web)
+    FORM: streams (asyncio.start_server), protocol (asyncio.Protocol), uvicorn (FastAPI), aiohttp (aiohttp.web); with "-uvloop" on uvloop
 
     /none/ID  no call                       /gather/ID      three calls at once
     /seq/ID   three calls in a row          /timer/ID       a call by call_later()
@@ -123,6 +123,25 @@ async def streams(app, port):
     await server.serve_forever()
 
 
+async def protocol(app, port):
+    class Serve(asyncio.Protocol):
+        def connection_made(self, transport):
+            self.transport, self.read = transport, b""
+
+        def data_received(self, data):
+            self.read += data
+            if self.read.endswith(b"\r\n\r\n"):
+                app.keep(self.serve(*self.read.split(b" ", 2)[1].decode().split("/")[1:]))
+                self.read = b""
+
+        async def serve(self, route, request):
+            await app.work(route, request)
+            self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    server = await asyncio.get_running_loop().create_server(Serve, "127.0.0.1", port, backlog=1024)
+    await server.serve_forever()
+
+
 async def uvicorn(app, port):
     import fastapi
     import httpx
@@ -166,18 +185,18 @@ async def aiohttp(app, port):
     await asyncio.Event().wait()
 
 
-FORMS = {"streams": streams, "uvicorn": uvicorn, "uvloop": uvicorn, "aiohttp": aiohttp}
+FORMS = {"streams": streams, "protocol": protocol, "uvicorn": uvicorn, "aiohttp": aiohttp}
 
 
 async def main(form, port, backend, redis=None):
     asyncio.get_running_loop().set_default_executor(concurrent.futures.ThreadPoolExecutor(8))
     app = App(backend, redis)
     await app.start()
-    await FORMS[form](app, int(port))
+    await FORMS[form.removesuffix("-uvloop")](app, int(port))
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "uvloop":
+    if sys.argv[1].endswith("-uvloop"):
         import uvloop
         uvloop.install()
     asyncio.run(main(*sys.argv[1:]))

@@ -7,6 +7,8 @@
  *
  * The current context is a member of the thread's state, and that is in the slot of a pthread key,
  * which is in _PyRuntime (gilstate.autoTSSkey).
+ *
+ * uvloop calls functions of the interpreter at two moments that have to be known: uvloop.bpf.h.
  */
 #include "python.h"
 
@@ -33,6 +35,8 @@ static const struct probe_func funcs[] = {
 	SPAWNS("context_new_from_vars", .via = copies),
 	SPAWNS("PyContext_CopyCurrent", .unless = "context_new_from_vars"),
 	SPAWNS("PyContext_Copy", .unless = "context_new_from_vars"),
+	{ .symbol = "PyContext_Enter", .uvloop = true, .desc = { .what = PROBE_UV_ENTERS } },
+	{ .symbol = "PySet_Add", .uvloop = true, .desc = { .what = PROBE_UV_QUEUES, .object = 2 } },
 	{ 0 },
 };
 
@@ -92,6 +96,14 @@ void python__learn(struct elf_file *elf, const char *path, const struct elf_func
 	f.delta = addr - code->offset;
 	f.version = version_of(elf, path);
 	*out = f;
+}
+
+bool python__is_uvloop(const char *path)
+{
+	const char *name = strrchr(path, '/');
+
+	return name && name - path >= 6 && memcmp(name - 6, "uvloop", 6) == 0 &&
+	       strncmp(name, "/loop.", 6) == 0 && strstr(name, ".so");
 }
 
 bool python__knows(const struct python_facts *facts)

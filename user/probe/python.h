@@ -25,6 +25,8 @@ struct python_facts {
 /* `code`: any function of the file. `path` gives the version where the file doesn't say. */
 void python__learn(struct elf_file *elf, const char *path, const struct elf_func *code,
 		   struct python_facts *out);
+/* Is this file uvloop's extension module? */
+bool python__is_uvloop(const char *path);
 /* Are offsets known for this version? */
 bool python__knows(const struct python_facts *facts);
 

@@ -42,8 +42,9 @@ void units__go(struct units *u)
 
 void units__has(struct units *u, const struct units *found)
 {
-	if (u->state != UNITS_NONE && u->go == found->go && u->bias == found->bias &&
-	    u->python.version == found->python.version && u->python.state == found->python.state)
+	if (u->state != UNITS_NONE && u->go == found->go && u->uvloop == found->uvloop &&
+	    u->bias == found->bias && u->python.version == found->python.version &&
+	    u->python.state == found->python.state)
 		return;
 	*u = *found;
 	if (u->state == UNITS_KNOWN)
@@ -85,11 +86,11 @@ static int find_go(pid_t pid, struct runtime *out)
 /* What became of it; `why` NULL: it is followed. */
 static void say(const struct units *u, pid_t pid, const char *why)
 {
-	char name[24] = "Go";
+	char name[32] = "Go";
 
 	if (!u->go)
-		snprintf(name, sizeof(name), "Python %u.%u", u->python.version >> 8 & 0xff,
-			 u->python.version & 0xff);
+		snprintf(name, sizeof(name), "Python %u.%u%s", u->python.version >> 8 & 0xff,
+			 u->python.version & 0xff, u->uvloop ? ", uvloop" : "");
 	log_debug("%s of pid %d: its units of work are %sfollowed%s%s", name, pid,
 		  why ? "not " : "", why ? ": " : "", why ? why : "");
 }
@@ -110,6 +111,7 @@ void units__try(struct units *u, struct kernel *k, pid_t pid, uint64_t now)
 	int err = u->go ? find_go(pid, &runtime)
 			: python__find(pid, &u->python, u->bias, &runtime, why, sizeof(why));
 
+	runtime.uvloop = u->uvloop;
 	if (!err)
 		err = kernel__set_runtime(k, pid, &runtime);
 	if (err == -ENOENT) /* not selected so far */

@@ -14,7 +14,8 @@ enum units_state { UNITS_NONE = 0, UNITS_WAITING, UNITS_KNOWN, UNITS_GIVEN_UP };
 /* All zero: none that is known. */
 struct units {
 	enum units_state state;
-	bool go; /* a program built by Go, and its goroutines are watched; else Python */
+	bool go;     /* a program built by Go, and its goroutines are watched; else Python */
+	bool uvloop; /* Python: it has uvloop */
 	struct python_facts python;
 	uint64_t bias;  /* by which its file is moved in this process */
 	unsigned tries; /* so far */
