@@ -39,7 +39,7 @@ endif
 CFLAGS ?= -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2
 INCLUDES = -I. -I$(BUILD) $(EXPORTER_CFLAGS)
 WEFT_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) $(SAN_FLAGS) $(INCLUDES)
-LDLIBS = -lbpf -lelf -llzma -lcapstone -lpcap -lnghttp2 $(EXPORTER_LIBS) -lpthread
+LDLIBS = -lbpf -lelf -llzma -lcapstone -lpcap -lnghttp2 -lwebsockets $(EXPORTER_LIBS) -lpthread
 
 -include bpf/build.mk
 -include exporter/build.mk
@@ -49,7 +49,8 @@ GEN_SRCS := $(EXPORTER_GEN_SRCS)
 
 # user/main.c alone is not in the library: unit tests and fuzz targets link all the rest.
 SRCS := $(sort $(wildcard user/*/*.c exporter/*.c))
-OBJS := $(SRCS:%.c=$(BUILD)/obj/%.o) $(GEN_SRCS:$(BUILD)/%.c=$(BUILD)/obj/gen/%.o)
+OBJS := $(SRCS:%.c=$(BUILD)/obj/%.o) $(GEN_SRCS:$(BUILD)/%.c=$(BUILD)/obj/gen/%.o) \
+	$(BUILD)/obj/user/probe/node_helper_script.o
 LIB := $(BUILD)/libweft.a
 PROGRAM := $(if $(wildcard user/main.c),$(BUILD)/weft)
 
@@ -70,6 +71,12 @@ $(BUILD)/weft: $(BUILD)/obj/user/main.o $(LIB)
 $(LIB): $(OBJS)
 	rm -f $@
 	ar rcs $@ $(OBJS)
+
+# A script that goes into the program, as a string: node_helper_script.
+$(BUILD)/obj/user/probe/node_helper_script.o: user/probe/node_helper.js
+	@mkdir -p $(@D)
+	printf '%s\n' '.section .rodata' '.global node_helper_script' 'node_helper_script: .incbin "$<"' '.byte 0' \
+		'.section .note.GNU-stack,"",@progbits' | $(CC) -c -x assembler - -o $@
 
 $(BUILD)/obj/%.o: %.c | $(GEN_HDRS)
 	@mkdir -p $(@D)

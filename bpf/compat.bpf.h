@@ -14,6 +14,7 @@
 
 /* Constants that are macros in the kernel, so that BTF doesn't have them. */
 #define AF_UNIX 1
+#define SEND_SHUTDOWN 2 /* bit of sock.sk_shutdown */
 #define AF_INET 2
 #define AF_INET6 10
 #define S_IFMT 0170000

@@ -11,6 +11,7 @@
 #include "emit.bpf.h"
 #include "filter.bpf.h"
 #include "sock.bpf.h"
+#include "turn.bpf.h"
 
 /* Never given twice: CPU + 1 in the upper 16 bits, that CPU's own count below. */
 static __always_inline __u64 conn__number(void)
@@ -45,7 +46,7 @@ static __always_inline int conn__mark_at(struct conn_state *st, __u8 kind, __u8 
 	d->len = 0;
 	d->head = d->tail = 0;
 	d->dir = dir;
-	d->pad = 0;
+	d->loop_turn = 0;
 	d->sleeps = 0;
 	emit__submit(d, kind);
 	return 0;
@@ -66,6 +67,15 @@ __global int conn__written(struct conn_state *st, __u32 off, __u32 pid, __u32 ti
 	return st ? conn__mark_at(st, WEFT_EV_WRITTEN, WEFT_OUT, off, pid, tid) : 0;
 }
 
+/* It has another policy now. */
+static __always_inline void conn__count_fields(__u8 before, __u8 now)
+{
+	__u32 zero = 0, *n = !before == !now ? NULL : bpf_map_lookup_elem(&fields_wanted, &zero);
+
+	if (n)
+		__sync_fetch_and_add(n, now ? 1 : -1);
+}
+
 /*
  * The socket is gone. Whoever runs now may have nothing to do with it, so its last user is named.
  */
@@ -76,6 +86,7 @@ __global int conn__gone(struct conn_state *st)
 	if (!st)
 		return 0;
 	key = st->sock;
+	conn__count_fields(st->policy.fields, 0);
 	if (st->conn)
 		conn__mark(st, WEFT_EV_CLOSE, WEFT_OUT, st->pid, st->tid);
 	bpf_map_delete_elem(&conns, &key);
@@ -112,6 +123,7 @@ __global int conn__make(__u64 key, __u64 ino, __u16 family, __u8 bits)
 {
 	struct settings *s = filter__settings();
 	struct conn_state fresh = {};
+	long err;
 
 	if (!s)
 		return -1;
@@ -121,8 +133,13 @@ __global int conn__make(__u64 key, __u64 ino, __u16 family, __u8 bits)
 	fresh.bits = bits;
 	fresh.turn_dir = 0xff;
 	fresh.policy = s->initial;
-	if (bpf_map_update_elem(&conns, &key, &fresh, BPF_NOEXIST) == -E2BIG)
+	if (bits & CONN_BORN) /* all is on the wire */
+		fresh.policy.fields = 0;
+	err = bpf_map_update_elem(&conns, &key, &fresh, BPF_NOEXIST);
+	if (err == -E2BIG)
 		emit__drop(WEFT_DROP_CONN_FULL);
+	else if (!err)
+		conn__count_fields(0, fresh.policy.fields);
 	return 0;
 }
 
@@ -185,6 +202,19 @@ static __always_inline void conn__fill_inet(struct conn_state *st, struct sock *
 	}
 }
 
+/* Is it weft itself that talks with a process, to put its helper in? */
+__global int conn__is_ours(struct conn_state *st, struct call *c)
+{
+	__u32 zero = 0;
+	struct announced *a = bpf_map_lookup_elem(&announced, &zero);
+	struct sock *sk;
+
+	if (!a || !a->pid || !st || !c || a->pid != c->pid || st->family == AF_UNIX)
+		return 0;
+	sk = (void *)c->sk;
+	return BPF_CORE_READ(sk, __sk_common.skc_num) == a->port && sock__was_accepted(sk);
+}
+
 /*
  * Give the connection its number and tell user space. The record is reserved before the number
  * becomes visible, so that no other thread's DATA can stand before the OPEN in the ring. `ret`:
@@ -238,6 +268,7 @@ static __always_inline void conn__connecting(struct conn_state *st, __u32 pid, _
 	if (!e)
 		return;
 	emit__header(&e->h, WEFT_EV_CONNECT, sizeof(*e), pid, tid, 0);
+	e->h.flags = turn__number(bpf_get_current_task_btf());
 	st->start_ts = e->h.ts;
 	e->sock = st->sock;
 	emit__submit(e, WEFT_EV_CONNECT);

@@ -51,6 +51,7 @@ static long policy_write_one(__u32 i, struct control *c)
 	st = control__conn(c->b, i);
 	if (!st)
 		return 0;
+	conn__count_fields(st->policy.fields, c->b->e[i].policy.fields);
 	st->policy = c->b->e[i].policy;
 	c->done++;
 	return 0;

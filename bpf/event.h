@@ -82,6 +82,10 @@ enum weft_kind {
 	 * at least
 	 */
 	WEFT_EV_WRITTEN = 17,
+	/* struct weft_fields, where weft_policy.fields asks for it */
+	WEFT_EV_FIELDS = 18, /* HTTP/2: what a header block says, as the program itself has it */
+	/* struct weft_context; only where the user asked for propagation */
+	WEFT_EV_CONTEXT = 19, /* trace context that travels beside the bytes, not in them */
 	WEFT_EV_KERNEL_MAX,
 	/* from here on: made by user space (recorded files, captures); user/source/record.h */
 	WEFT_EV_USER = 64,
@@ -121,6 +125,9 @@ struct weft_event {
 /* `pos` is how far the connection was read, which may be further than the unit of work is */
 #define WEFT_F_AHEAD (1 << 7)
 
+/* bit of weft_data.loop_turn: what the thread had put off (timers) was not done in this turn */
+#define WEFT_TURN_WHOLE 0x80
+
 enum weft_role { WEFT_ROLE_UNKNOWN = 0, WEFT_ROLE_CLIENT = 1, WEFT_ROLE_SERVER = 2 };
 
 struct weft_addr {
@@ -159,8 +166,12 @@ struct weft_open {
  * its port is known.
  */
 struct weft_connect {
-	struct weft_event h; /* conn is 0: it has no number yet; ts is the time of the call */
-	__u64 sock;          /* as in the OPEN that follows, whose start_ts is this record's h.ts */
+	/*
+	 * conn is 0: it has no number yet; ts is the time of the call; flags is what
+	 * weft_data.loop_turn is
+	 */
+	struct weft_event h;
+	__u64 sock; /* as in the OPEN that follows, whose start_ts is this record's h.ts */
 };
 
 struct weft_data {
@@ -171,7 +182,12 @@ struct weft_data {
 	/* ... and its last `tail`; head + tail <= len, bytes between were not captured */
 	__u16 tail;
 	__u8 dir; /* enum weft_dir */
-	__u8 pad;
+	/*
+	 * the thread's turn, if it is an event loop: another one each time epoll_wait() returned, or
+	 * something was read that is not told; goes round from 127 to 1, and may have
+	 * WEFT_TURN_WHOLE. 0: none, or not known
+	 */
+	__u8 loop_turn;
 	/* how often the thread had gone to sleep by itself (the task's nvcsw), modulo 2^16 */
 	__u16 sleeps;
 	/*
@@ -201,6 +217,52 @@ struct weft_unit {
 	__u32 pos;           /* position behind the bytes of it that were read */
 	/* HTTP/2: its stream, where the program itself says which; then pos says nothing. 0: no */
 	__u32 stream;
+};
+
+/* One field of a header block: its true lengths, and as much of it as there is room for. */
+#define WEFT_FIELD_NAME 32
+#define WEFT_FIELD_VALUE 128
+
+struct weft_field {
+	__u32 name_len, value_len;
+	char name[WEFT_FIELD_NAME];
+	char value[WEFT_FIELD_VALUE];
+};
+
+#define WEFT_FIELDS_MAX 24
+
+/*
+ * Fields may refer to a table whose entries were sent before weft came: on the wire they are a
+ * number. The program that decodes them, or is about to encode them, has them in words.
+ */
+struct weft_fields {
+	struct weft_event h;
+	__u32 stream;
+	__u8 dir; /* enum weft_dir */
+	__u8 n;   /* the first so many of the block are here */
+	/* of how many; 0: nobody says (only what n says is known of the block) */
+	__u16 all;
+	struct weft_field f[];
+};
+
+/*
+ * Trace context of a request, in a TCP option: sent with the request (OUT) or received with it (IN).
+ * Comes before the DATA that begins with the request's first byte.
+ */
+struct weft_context {
+	struct weft_event h;
+	__u32 pos; /* of that byte, as weft_data.off */
+	__u8 dir;  /* enum weft_dir */
+	__u8 pad[3];
+	/*
+	 * OUT: trace_id is that of the request whose bytes begin on this connection at cause_pos,
+	 * for which the thread seemed to work; 0: of no request, it is this one's alone
+	 */
+	__u64 cause;
+	__u32 cause_pos;
+	__u32 pad2;
+	__u8 trace_id[16];
+	__u8 span_id[8]; /* of the span that asks */
 };
 
 enum weft_session_what {
@@ -307,7 +369,8 @@ struct weft_policy {
 	__u8 off;    /* 1: no events at all but CLOSE */
 	__u8 linked; /* TLS sessions: the carrier is known, no more SESSION events */
 	__u8 frames; /* enum weft_frames */
-	__u8 pad[3];
+	__u8 fields; /* bits by enum weft_dir: WEFT_EV_FIELDS of its header blocks are wanted */
+	__u8 pad[2];
 };
 
 /*
@@ -342,9 +405,12 @@ _Static_assert(sizeof(struct weft_open) % 8 == 0, "weft_open");
 _Static_assert(sizeof(struct weft_connect) == 40, "weft_connect");
 _Static_assert(sizeof(struct weft_data) == 48, "weft_data");
 _Static_assert(sizeof(struct weft_unit) == 40, "weft_unit");
+_Static_assert(sizeof(struct weft_context) == 80, "weft_context");
 _Static_assert(sizeof(struct weft_session) == 32 + 16 + 8 + WEFT_SESSION_BYTES, "weft_session");
 _Static_assert(sizeof(struct weft_call) == 32 + 48 + 16, "weft_call");
 _Static_assert(sizeof(struct weft_proc) == 64, "weft_proc");
+_Static_assert(sizeof(struct weft_field) == 168, "weft_field");
+_Static_assert(sizeof(struct weft_fields) == 40, "weft_fields");
 _Static_assert(sizeof(struct weft_part) == 8, "weft_part");
 _Static_assert(sizeof(struct weft_policy) == 20, "weft_policy");
 _Static_assert(sizeof(struct weft_policy_entry) == 40, "weft_policy_entry");

@@ -137,6 +137,8 @@ __global int go__hands_on(struct filter *f, struct who *w, __u64 g, __u64 at)
 		o.pos = l->pos;
 		o.stream = l->stream;
 		o.ahead = l->ahead;
+		o.label_sock = l->sock;
+		o.label_ino = l->ino;
 	}
 	if (!go__put_socket(&o, at) || bpf_probe_read_user(&data, sizeof(data), (void *)(at + 8)) ||
 	    !data)

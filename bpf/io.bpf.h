@@ -11,7 +11,8 @@
 #ifndef WEFT_IO_BPF_H
 #define WEFT_IO_BPF_H
 
-#include "unit.bpf.h"
+#include "context.bpf.h"
+#include "uvloop.bpf.h"
 #include "walk.bpf.h"
 
 #define IO_SEGMENTS 64 /* iovecs that are looked at; bytes behind them count, but are not copied */
@@ -293,7 +294,7 @@ static __always_inline void io__in_order(struct call *c, struct conn_state *st)
 	struct sock *sk = (void *)c->sk;
 	__u32 written;
 
-	if (c->dir != WEFT_IN || !sock__counts(sk, st->family))
+	if (c->dir != WEFT_IN || !sock__counts(sk, st->family) || sock__wrote_all(sk))
 		return;
 	written = sock__written(sk);
 	if (written != st->next[WEFT_OUT])
@@ -337,16 +338,29 @@ __global int io__done(struct call *c, __s64 ret)
 		return 0;
 	st->pid = c->pid;
 	st->tid = c->tid;
+	if (!st->conn && (st->policy.off || conn__is_ours(st, c))) {
+		st->policy.off = 1;
+		return 0;
+	}
 	if (!st->conn && conn__open(st, c, len + c->after)) {
 		emit__drop(WEFT_DROP_RING_FULL);
 		return 0;
 	}
 	off = io__position(c, st, len);
-	if (len && !st->policy.off)
+	if (c->runtime && c->dir == WEFT_IN)
+		uv__received(st, len);
+	if (len && c->dir == WEFT_IN)
+		context__read(st, off);
+	if (len && !st->policy.off) {
+		if (context__wanted())
+			context__tell(st, off, c->dir, c->pid, c->tid);
 		io__tell(c, st, off, len);
-	else if (!len && !st->policy.off && !(st->bits & CONN_EOF) &&
-		 !conn__mark(st, WEFT_EV_EOF, WEFT_IN, c->pid, c->tid))
+	}
+	if (!len && !st->policy.off && !(st->bits & CONN_EOF) &&
+	    !conn__mark(st, WEFT_EV_EOF, WEFT_IN, c->pid, c->tid))
 		st->bits |= CONN_EOF;
+	if (c->dir == WEFT_IN && (!len || st->policy.off))
+		turn__break(bpf_get_current_task_btf());
 	if (c->dir == WEFT_OUT && sock__counts((void *)c->sk, st->family))
 		st->next[WEFT_OUT] = off + len;
 	return 0;

@@ -6,7 +6,7 @@
  *
  * The programs run for every process that maps the file, so the filter comes first.
  */
-#include "go.bpf.h"
+#include "go_fields.bpf.h"
 #include "libcall.bpf.h"
 
 /* One hit of a probe. */
@@ -161,16 +161,53 @@ static __always_inline int lib__for_whom(struct hit *h)
 	return unit__tell(&u, NULL, h->w.pid, h->w.tid);
 }
 
-/* The first argument, the second or the fourth, without a table of all: the stack is short. */
+/* The first five arguments, without a table of all: the stack is short. */
 static __always_inline __u64 lib__go_arg(struct pt_regs *regs, __u8 n)
 {
-	__u64 first = regs->ax, second = regs->bx, fourth = regs->di;
+	__u64 first = regs->ax, second = regs->bx, third = regs->cx, fourth = regs->di,
+	      fifth = regs->si;
 
 	/* or clang takes one of the registers by a computed offset, which the verifier refuses */
 	barrier_var(first);
 	barrier_var(second);
+	barrier_var(third);
 	barrier_var(fourth);
-	return n == 1 ? first : n == 2 ? second : n == 4 ? fourth : 0;
+	barrier_var(fifth);
+	if (n <= 2)
+		return n == 1 ? first : n == 2 ? second : 0;
+	return n == 3 ? third : n == 4 ? fourth : n == 5 ? fifth : 0;
+}
+
+/* A header block of HTTP/2, if anybody wants to know. */
+static __always_inline int lib__go_fields(struct hit *h)
+{
+	__u32 zero = 0, *wanted = bpf_map_lookup_elem(&fields_wanted, &zero);
+	struct go_block b = {};
+	__u64 object;
+
+	if (!wanted || !*wanted)
+		return 0;
+	b.w = h->w;
+	b.what = h->d->what;
+	if (b.what == PROBE_GO_STREAM_NEXT) {
+		object = lib__go_arg(h->regs, h->d->text2);
+		b.buf = lib__go_arg(h->regs, h->d->object);
+		b.text = lib__go_arg(h->regs, h->d->buf);
+		b.what = PROBE_GO_FIELDS_IN;
+	} else {
+		object = lib__go_arg(h->regs, h->d->object);
+		b.buf = lib__go_arg(h->regs, h->d->buf);
+		b.text = lib__go_arg(h->regs, h->d->text2);
+		b.text_len = lib__go_arg(h->regs, h->d->text2_len);
+	}
+	if (h->d->out && bpf_probe_read_user(&object, sizeof(object), (void *)object))
+		return 0;
+	/* here, not further down: the stack is short */
+	b.key = h->d->peek >= 0 ? go__conn_key(object + h->d->peek, h->w.tgid)
+				: go__scan(object, h->w.tgid);
+	if (!b.key)
+		return 0;
+	return go__block(&b);
 }
 
 /* What tells of goroutines: arguments at once, no frame. */
@@ -178,6 +215,10 @@ static __always_inline int lib__go(struct hit *h)
 {
 	__u64 g = FRAME_G(h->regs), object, more;
 
+	if (h->d->what >= PROBE_GO_STREAM_NEXT)
+		lib__go_fields(h);
+	if (h->d->what >= PROBE_GO_FIELDS_IN)
+		return 0;
 	if (!(h->w.flags & WHO_RUNTIME))
 		return 0;
 	object = lib__go_arg(h->regs, h->d->object);
@@ -192,6 +233,25 @@ static __always_inline int lib__go(struct hit *h)
 	return go__hands_on(h->f, &h->w, g, object + (__s64)h->d->peek);
 }
 
+/* Apart from what follows: the stack is short. */
+__subprog int lib__uv_entered(struct pt_regs *regs, struct filter *f)
+{
+	struct uv_saved saved;
+
+	uv__saved(&saved, regs);
+	return uv__entered(f, &saved);
+}
+
+/* What tells of uvloop. */
+static __always_inline int lib__uv(struct hit *h)
+{
+	if (!(h->w.flags & WHO_RUNTIME))
+		return 0;
+	if (h->d->what == PROBE_UV_QUEUES)
+		return uv__queued(h->f, h->regs->si);
+	return lib__uv_entered(h->regs, h->f);
+}
+
 SEC("uprobe")
 int lib_enter(struct pt_regs *ctx)
 {
@@ -201,6 +261,10 @@ int lib_enter(struct pt_regs *ctx)
 
 	if (lib__hit(&h, ctx))
 		return 0;
+	if (h.d->what == PROBE_LOOP_SERVED)
+		return turn__served(h.task);
+	if (h.d->what >= PROBE_UV_ENTERS)
+		return lib__uv(&h);
 	if (h.d->what >= PROBE_GO_SPAWN)
 		return lib__go(&h);
 	/* for whom, before it begins */

@@ -22,6 +22,11 @@
  *   unit_threads  unit.bpf.h: what was told of a thread; freed with the thread.
  *   owners     go.bpf.h writes; the kernel deletes, when it is full, what was used least.
  *   go_starts  user space alone writes and deletes.
+ *   turns      turn.bpf.h only; freed with the thread.
+ *   announced  user space fills it in, node.bpf.c answers.
+ *   contexts   propagate.bpf.c and context.bpf.h; the kernel deletes, when it is full, what was used
+ *              least. Sized by user space: 1 where nothing is propagated.
+ *   serving    context.bpf.h; likewise.
  *   parts      walk.bpf.h only, for the time of one run.
  *   ring       emit.bpf.h reserves; user space reads; sized by user space.
  *   made, drops, serial   per-CPU counters, written here, read by user space.
@@ -94,6 +99,17 @@ struct {
 	__type(value, __u32);
 } any_goroutine __weak SEC(".maps");
 
+/*
+ * How many connections' header fields are wanted, or more than that. policy_write, conn__make()
+ * and conn__gone() write; who tells of fields asks it first.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} fields_wanted __weak SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
@@ -115,6 +131,13 @@ struct {
 	__type(value, struct unit_thread);
 } unit_threads __weak SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct turn);
+} turns __weak SEC(".maps");
+
 /* By key of the connection. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -124,12 +147,34 @@ struct {
 } owners __weak SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct context_key);
+	__type(value, struct trace_context);
+} contexts __weak SEC(".maps");
+
+/* By address of the task_struct. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, struct serving);
+} serving __weak SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 65536);
 	__type(key, struct go_start_key);
 	__type(value, __u8);
 } go_starts __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct announced);
+} announced __weak SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -82,6 +82,12 @@ static __always_inline __u32 sock__written(struct sock *sk)
 	return BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
 }
 
+/* Nothing more is written: TCP counts the end itself (FIN) like a byte. */
+static __always_inline int sock__wrote_all(struct sock *sk)
+{
+	return BPF_CORE_READ(sk, sk_shutdown) & SEND_SHUTDOWN;
+}
+
 /*
  * Sequence number after the last byte that the process read. A read that meets the peer's FIN steps
  * over it too (tcp_recvmsg_locked, found_fin_ok); that step is no byte.
@@ -99,23 +105,44 @@ static __always_inline __u32 sock__read(struct sock *sk)
 }
 
 /*
- * Sequence number of the first byte that the process wrote on this TCP connection. TCP counts the
- * bytes it received and had acknowledged (RFC 4898), so the first sequence numbers can be computed
- * from the present ones. The SYN of a connection that was opened from here counts as an
- * acknowledged byte, that of an accepted one does not.
+ * TCP counts the bytes it received and had acknowledged (RFC 4898), so the first sequence numbers
+ * can be computed from the present ones. A packet may move both on another CPU while they are read:
+ * then they are read again.
+ */
+#define SOCK_FIRST(tp, present, counted)                                                           \
+	({                                                                                         \
+		__u32 at = BPF_CORE_READ(tp, present), again, n = 0;                               \
+		_Pragma("unroll") for (int try = 0; try < 3; try++)                                \
+		{                                                                                  \
+			n = BPF_CORE_READ(tp, counted);                                            \
+			again = BPF_CORE_READ(tp, present);                                        \
+			if (again == at)                                                           \
+				break;                                                             \
+			at = again;                                                                \
+		}                                                                                  \
+		at - n;                                                                            \
+	})
+
+/*
+ * Sequence number of the first byte that the process wrote on this TCP connection. The SYN of a
+ * connection that was opened from here counts as an acknowledged byte, that of an accepted one does
+ * not.
  */
 static __always_inline __u32 sock__first_out(struct sock *sk, int accepted)
 {
-	struct tcp_sock *tp = (void *)sk;
+	return SOCK_FIRST((struct tcp_sock *)sk, snd_una, bytes_acked) + !accepted;
+}
 
-	return BPF_CORE_READ(tp, snd_una) - (__u32)BPF_CORE_READ(tp, bytes_acked) + !accepted;
+/* The same of the first byte that the process read. */
+static __always_inline __u32 sock__first_in(struct sock *sk)
+{
+	return SOCK_FIRST((struct tcp_sock *)sk, rcv_nxt, bytes_received);
 }
 
 /* Did this TCP connection carry no bytes before the call that just moved `ret`? */
 static __always_inline int sock__is_fresh(struct sock *sk, int accepted, int dir, __u32 ret)
 {
-	struct tcp_sock *tp = (void *)sk;
-	__u32 first_in = BPF_CORE_READ(tp, rcv_nxt) - (__u32)BPF_CORE_READ(tp, bytes_received);
+	__u32 first_in = sock__first_in(sk);
 	__u32 first_out = sock__first_out(sk, accepted);
 	__u32 in = sock__read(sk) - (dir == WEFT_IN ? ret : 0);
 	__u32 out = sock__written(sk) - (dir == WEFT_OUT ? ret : 0);

@@ -202,6 +202,7 @@ __subprog int sys__other(struct sys *s, int what)
 	case SYSNO_SHUTDOWN: return sys__shutdown(s);
 	case SYSNO_SOCKETPAIR: return sys__socketpair(s);
 	case SYSNO_MMAP: return sys__mmap(s);
+	case SYSNO_EPOLL_WAIT: turn__begin(s->task, SYSARG2(s->regs), s->ret); return 0;
 	case SYSNO_IO_URING:
 		if (!(__sync_fetch_and_or(&s->f->bits, FILTER_IO_URING) & FILTER_IO_URING))
 			task__emit(WEFT_EV_IOURING, s->task, s->f->pid,
@@ -351,7 +352,8 @@ int tracepoint_exit(struct trace_event_raw_sys_exit *ctx)
 }
 
 /*
- * sendfile, splice and mmap for the fentry back end, from the system call itself: one event a call
+ * sendfile, splice, mmap and epoll_wait for the fentry back end, from the system call itself: one event a
+ * call
  * on every kernel.
  */
 SEC("fexit/" SYS_FN(sendfile64))
@@ -370,6 +372,18 @@ SEC("fexit/" SYS_FN(mmap))
 int BPF_PROG(fexit_mmap, struct pt_regs *regs, long ret)
 {
 	return sys__one(regs, SYSNO_MMAP, ret);
+}
+
+SEC("fexit/" SYS_FN(epoll_wait))
+int BPF_PROG(fexit_epoll_wait, struct pt_regs *regs, long ret)
+{
+	return sys__one(regs, SYSNO_EPOLL_WAIT, ret);
+}
+
+SEC("fexit/" SYS_FN(epoll_pwait))
+int BPF_PROG(fexit_epoll_pwait, struct pt_regs *regs, long ret)
+{
+	return sys__one(regs, SYSNO_EPOLL_WAIT, ret);
 }
 
 SEC("kretprobe/" SYS_FN(sendfile64))

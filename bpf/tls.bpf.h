@@ -280,6 +280,7 @@ static __always_inline void tls__read(struct conn_state *st, struct frame *f, st
 	st->next[WEFT_IN] = off + n;
 	if (st->policy.off)
 		return;
+	context__read(st, off);
 	barrier();
 	if (st->writing)
 		conn__written(st, written + 1, w->pid, w->tid);
@@ -308,6 +309,7 @@ __global int tls__done(struct frame *f, struct who *w, __s64 n)
 	if (!st->conn && tls__open(st, w)) {
 		if (n > 0)
 			emit__drop(WEFT_DROP_RING_FULL);
+		st->writing = 0;
 		return 0;
 	}
 	if (!st->policy.linked && !st->policy.off)

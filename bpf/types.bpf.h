@@ -24,15 +24,64 @@ enum runtime_kind {
 	RUNTIME_NONE = 0,
 	RUNTIME_PYTHON, /* CPython on glibc: the current context */
 	RUNTIME_GO,     /* the current goroutine, at fs - 8 */
+	RUNTIME_NODE,   /* Node.js with weft's helper in it: its cell says, at each write */
 };
 
 struct runtime {
-	__u64 space;   /* mm_struct.start_stack: of this address space alone all this is true */
-	__u64 key;     /* Python: address of the Py_tss_t whose slot holds the thread's state */
-	__u64 type;    /* Python: address of PyContext_Type */
+	__u64 space; /* mm_struct.start_stack: of this address space alone all this is true */
+	/* Python: address of the Py_tss_t whose slot holds the thread's state; Node: of the cell */
+	__u64 key;
+	__u64 type;    /* Python: address of PyContext_Type; Node: how the cell begins */
 	__u16 context; /* Python: where in the thread's state its context is */
 	__u8 kind;     /* enum runtime_kind */
-	__u8 pad[5];
+	__u8 uvloop;   /* Python: it has uvloop, see uvloop.bpf.h */
+	__u8 pad[4];
+};
+
+/*
+ * Memory of a Node.js process that weft's helper has made there (user/probe/node_helper.js, which
+ * alone writes it, but `beat`): who owns what is being written.
+ */
+#define NODE_KEY_LEN 16
+
+struct node_work {
+	__s32 state;   /* enum node_state */
+	__s32 writing; /* the main thread writes to a socket, on behalf of: */
+	__s32 serial;  /* number of the request in the process, from 1 on */
+	__s32 fd;      /* descriptor of the request's connection, -1 it is closed */
+	__u32 pos;     /* bytes that had been read of it when the request began */
+	__s32 stream;  /* HTTP/2: its stream, else 0 */
+	__s32 flags;   /* NODE_OWNER_* */
+};
+
+struct node_cell {
+	__u8 key[NODE_KEY_LEN]; /* by chance; nothing else is read where this is not */
+	__s32 beat; /* weft moves it about once a second; NODE_BEAT_END: the helper goes */
+	struct node_work work;
+	__s32 reserved[4];
+};
+
+#define NODE_BEAT_END (-1)
+#define NODE_OWNER_TLS (1 << 0) /* the request was read through TLS */
+enum node_state { NODE_NEW = 0, NODE_AT_WORK, NODE_REMOVED };
+
+/* By which the helper says where its cell is: a write there, which fails. */
+#define NODE_ANNOUNCE_FD 0x7fffffff
+
+/* Filled by user space but for `at`: who is to announce, and how its cell begins. */
+struct announced {
+	__u8 key[NODE_KEY_LEN];
+	__u32 pid;  /* 0: nobody */
+	__u32 port; /* of its inspector: what weft says to it is nobody's traffic */
+	__u64 at;   /* 0: not yet */
+};
+
+/* What a process does with a signal, as the iterator node_signals gives it. */
+struct signal_action {
+	__u32 pid;
+	__u32 pad;
+	__u64 flags;   /* SA_* */
+	__u64 handler; /* address, or SIG_DFL, SIG_IGN */
 };
 
 struct filter {
@@ -58,6 +107,13 @@ struct call {
 	__u8 wants;    /* a non-empty buffer was given: 0 returned means end of stream */
 	__u8 runtime;  /* the process has a known runtime */
 	__u8 pad[2];
+};
+
+/* An event loop's turn; see turn.bpf.h. */
+struct turn {
+	__u8 number; /* 1 to 127, again and again */
+	__u8 other;  /* something else than stream sockets was ready, or all has been served */
+	__u8 whole;  /* WEFT_TURN_WHOLE, once its end was seen */
 };
 
 /* bits of conn_state.bits */
@@ -103,6 +159,8 @@ struct conn_state {
 	struct weft_policy policy;
 	__u8 writing; /* TLS sessions of Go: a Write has begun and not told yet */
 	__u8 pad[3];
+	__u32 asked; /* where the bytes began that were read last without writing in between */
+	__u32 pad2;
 	struct follow follow[2]; /* by enum weft_dir */
 };
 
@@ -149,9 +207,30 @@ enum probe_what {
 	/*
 	 * what the goroutine that runs begets next serves the stream of an http2.MetaHeadersFrame,
 	 * which is `object` or (where there is a context before it) `buf`, on the connection that it
-	 * reads: google.golang.org/grpc
+	 * reads: google.golang.org/grpc. Also a header block, as below, of the connection that
+	 * `text2` leads to.
 	 */
 	PROBE_GO_STREAM_NEXT,
+	/*
+	 * a header block that was read off an HTTP/2 connection: `buf` is its http2.MetaHeadersFrame.
+	 * Here and below: `object` leads to the connection, `out` not 0: a pointer to it; see
+	 * go_fields.bpf.h
+	 */
+	PROBE_GO_FIELDS_IN,
+	/* one that is about to be sent: `buf` its stream's number, `text2` the []hpack.HeaderField */
+	PROBE_GO_FIELDS_OUT,
+	/* the same of net/http: `buf` is the http2writeResHeaders */
+	PROBE_GO_STATUS_OUT,
+	/* the event loop that runs has served all that was ready; what was put off comes now */
+	PROBE_LOOP_SERVED,
+	/*
+	 * From here on: of uvloop, told at once, no exit is watched.
+	 *
+	 * the thread goes into a context (PyContext_Enter); of its arguments none is needed
+	 */
+	PROBE_UV_ENTERS,
+	/* `object` is put into a set (PySet_Add): maybe a stream, into that of those to be written */
+	PROBE_UV_QUEUES,
 };
 
 enum probe_abi {
@@ -291,6 +370,7 @@ enum label_how {
 	LABEL_SERVES,   /* for what was read last on the connection of `sock` */
 	LABEL_ANSWERED, /* it has answered there once: says nothing yet */
 	LABEL_NOBODY,   /* for several at once: says nothing any more */
+	LABEL_LOOP,     /* for all: uvloop's loop does its own work in it */
 };
 
 struct label_key {
@@ -310,6 +390,18 @@ struct label {
 	__u8 pad[5];
 };
 
+/* What a thread's callback of uvloop's is: see uvloop.bpf.h. */
+enum uv_callback {
+	CALLBACK_NONE = 0, /* none, or none that is known */
+	CALLBACK_SERVED,   /* bytes were received on a connection that the process serves */
+	CALLBACK_CALLED,   /* on one to another server */
+	CALLBACK_MADE,     /* a connection was accepted */
+};
+
+/* bits of unit_thread.uv_bits */
+#define UV_HANDLES (1 << 0) /* callbacks that wait their turn are recognised */
+#define UV_READ (1 << 1)    /* bytes were read, and no context was entered since */
+
 /* Of a thread of a process whose runtime is known. */
 struct unit_thread {
 	__u64 conn;     /* what the last WEFT_EV_UNIT said */
@@ -319,9 +411,16 @@ struct unit_thread {
 	__u32 pos;
 	__u8 told; /* there was one */
 	__u8 ahead;
-	__u8 pad[2];
+	__u8 uv;      /* enum uv_callback */
+	__u8 uv_bits; /* UV_... */
 	__u32 stream;
 	__u32 pad2;
+	__u64 uv_context; /* the one that it runs in, as do all of its server's */
+	__u64 uv_sock;    /* the connection that it is called for: key and inode number */
+	__u64 uv_ino;
+	struct label node;     /* Node: for whom it writes */
+	struct node_work work; /* and what the cell said */
+	__u32 pad3;
 };
 
 /* Go: whose bytes are written next on a connection, where other goroutines write them. */
@@ -330,6 +429,7 @@ struct owner {
 	__u64 conn; /* as in WEFT_EV_UNIT; 0: nobody's that is known */
 	__u32 pos;
 	__u32 stream;
+	__u64 label_sock, label_ino; /* of `conn`, as in struct label */
 	__u8 ahead;
 	__u8 pad[7];
 };
@@ -371,6 +471,52 @@ struct parts {
 
 #define PARTS_MAX 2 /* on each CPU */
 
+/* Trace context beside the bytes (context.bpf.h). */
+enum context_what {
+	CONTEXT_OUT = WEFT_OUT, /* of what is written from `pos` on */
+	CONTEXT_IN = WEFT_IN,   /* of what is read from there on; span_id 0: begun here */
+	CONTEXT_SOCKET,         /* of the socket itself, pos 0 */
+};
+
+struct context_key {
+	__u64 sock; /* as in conn_state */
+	__u32 pos;
+	__u32 what; /* enum context_what */
+};
+
+enum context_at {
+	CONTEXT_READY = 0,
+	CONTEXT_SENT,
+	CONTEXT_TOLD,
+	CONTEXT_LATE, /* the bytes were told of before it was sent: it is not sent any more */
+};
+
+struct trace_context {
+	__u64 cause; /* OUT: as in weft_context */
+	__u32 cause_pos;
+	__u32 read;  /* SOCKET: what had been read when it was written last */
+	__u8 writes; /* SOCKET: contexts made since */
+	__u8 off;    /* SOCKET: no more of them */
+	__u8 at;     /* OUT, IN: enum context_at */
+	__u8 pad[5];
+	__u8 trace_id[16];
+	__u8 span_id[8];
+};
+
+/* The connections that a thread read requests from last. */
+#define SERVING_MAX 4
+
+struct serving {
+	__u32 tid; /* the kernel's: task_structs are used again */
+	__u32 n;
+	struct serving_one {
+		__u64 sock, ino;
+		__u32 asked;
+		__u32 pad;
+	} of[SERVING_MAX];
+	__u64 crowded; /* there was no room: what it serves is not known any more */
+};
+
 struct settings {
 	__u32 abi;
 	__u32 pidns_level; /* of weft's PID namespace; 0 is the machine's */
@@ -378,6 +524,8 @@ struct settings {
 	struct weft_policy initial;
 	__u32 n_cgroups;  /* in the map cgroups */
 	__u32 watch_exec; /* tell of programs that unselected processes begin to run */
+	__u32 propagate;  /* contexts are sent and received */
+	__u32 pad;
 };
 
 #endif /* WEFT_TYPES_BPF_H */

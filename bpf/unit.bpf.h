@@ -12,6 +12,9 @@
  *     later (Python: one task serves a connection, and another callback reads for it).
  *   - What answers a second time on a connection, for which something else reads, serves it.
  *
+ * In Node.js nothing of that can be seen from outside; where weft's helper is put in (by consent), it
+ * numbers the requests and says at each write for which of them it is made. Only what it says counts.
+ *
  * Where this does not hold, there is no label rather than a wrong one: a unit that reads for a
  * second connection while it owes the first one an answer is an event loop, and nobody's. Python
  * code outside of Context.run() is in its thread's own context, which never was entered: that is no
@@ -36,6 +39,8 @@ struct unit {
 };
 
 #define UNIT_GOROUTINE 1 /* no address */
+#define UNIT_NODE 2      /* the same; id: address of the cell */
+#define UNIT_UVLOOP 3    /* none runs, in a process that has uvloop: this may be its loop */
 
 /* The beginning of Python's PyContext, the same in 3.7 to 3.13. */
 struct python_context {
@@ -109,11 +114,18 @@ __global int unit__current(struct filter *f, struct unit *u)
 	if (!f || !unit__known(f, task))
 		return -1;
 	fs = BPF_CORE_READ(task, thread.fsbase);
-	if (f->runtime.kind == RUNTIME_PYTHON)
+	if (f->runtime.kind == RUNTIME_PYTHON) {
+		if (f->runtime.uvloop)
+			u->vars = UNIT_UVLOOP;
 		return unit__python(&f->runtime, fs, u);
+	}
 	if (f->runtime.kind == RUNTIME_GO) {
 		u->id = unit__goroutine(task, fs);
 		u->vars = UNIT_GOROUTINE;
+	}
+	if (f->runtime.kind == RUNTIME_NODE && task->pid == task->tgid) {
+		u->id = f->runtime.key;
+		u->vars = UNIT_NODE;
 	}
 	return u->id ? 0 : -1;
 }
@@ -161,6 +173,32 @@ static __always_inline int unit__resolve(struct label *l, struct label *out)
 	return 0;
 }
 
+static __always_inline struct unit_thread *unit__thread(void)
+{
+	return bpf_task_storage_get(&unit_threads, bpf_get_current_task_btf(), 0, 0);
+}
+
+/* Does the unit run as a callback of uvloop's? Then its context says nothing, but the callback. */
+static __always_inline int unit__is_callback(const struct unit_thread *t, __u64 unit)
+{
+	return t && t->uv && unit && t->uv_context == unit;
+}
+
+/* The callback works for what has just been read, if that is known. */
+static __always_inline int unit__of_callback(const struct unit_thread *t, struct label *out)
+{
+	struct conn_state *st = t->uv == CALLBACK_SERVED ? unit__conn(t->uv_sock, t->uv_ino) : NULL;
+
+	if (!st || !st->conn)
+		return -1;
+	*out = (struct label){ .sock = st->sock,
+			       .ino = st->ino,
+			       .conn = st->conn,
+			       .pos = st->next[WEFT_IN],
+			       .how = LABEL_AT };
+	return 0;
+}
+
 static __always_inline void unit__put(struct label_key *k, struct label *l)
 {
 	if (bpf_map_update_elem(&labels, k, l, BPF_ANY)) {
@@ -189,6 +227,24 @@ static __always_inline void unit__nobody(struct label_key *k)
 	unit__put(k, &l);
 }
 
+#define UNIT_IS_LOOP 1
+
+/* For whom the unit works at this moment, as unit__resolve() says it; or that it is uvloop's loop. */
+static __always_inline int unit__works_for(__u64 unit, struct label *out)
+{
+	struct unit_thread *t = unit__thread();
+	struct label_key k;
+	struct label *l;
+
+	if (unit__is_callback(t, unit))
+		return unit__of_callback(t, out);
+	unit__key(&k, unit);
+	l = bpf_map_lookup_elem(&labels, &k);
+	if (!l)
+		return -1;
+	return l->how == LABEL_LOOP ? UNIT_IS_LOOP : unit__resolve(l, out);
+}
+
 /* Has the unit itself read what its label names? */
 static __always_inline int unit__has_read(const struct unit *u, const struct label *l)
 {
@@ -202,15 +258,25 @@ static __always_inline int unit__has_read(const struct unit *u, const struct lab
  */
 __global int unit__received(struct unit *u, struct conn_state *st)
 {
+	struct unit_thread *t = unit__thread();
 	struct conn_state *other;
 	struct label_key k;
 	struct label *l;
 
-	if (!u || !st)
+	/* uvloop's loop has read, not the unit, if its loop runs in one */
+	if (!u || !st || (t && t->uv && t->uv_sock == st->sock))
 		return 0;
+	/* what it calls back reads TLS plaintext */
+	if (unit__is_callback(t, u->id)) {
+		if (t->uv == CALLBACK_SERVED && unit__is_session(st->sock)) {
+			t->uv_sock = st->sock;
+			t->uv_ino = st->ino;
+		}
+		return 0;
+	}
 	unit__key(&k, u->id);
 	l = bpf_map_lookup_elem(&labels, &k);
-	if (l && l->how == LABEL_NOBODY)
+	if (l && l->how >= LABEL_NOBODY)
 		return 0;
 	if (l && unit__has_read(u, l) && l->sock != st->sock) {
 		/* its ciphertext, which is no request */
@@ -233,7 +299,7 @@ __global int unit__answers(struct unit *u, struct conn_state *st)
 	struct label_key k;
 	struct label *l;
 
-	if (!u || !st)
+	if (!u || !st || unit__is_callback(unit__thread(), u->id))
 		return 0;
 	unit__key(&k, u->id);
 	l = bpf_map_lookup_elem(&labels, &k);
@@ -241,7 +307,7 @@ __global int unit__answers(struct unit *u, struct conn_state *st)
 		unit__serves(&k, st, LABEL_ANSWERED, 0);
 		return 0;
 	}
-	if (l->how == LABEL_NOBODY)
+	if (l->how >= LABEL_NOBODY)
 		return 0;
 	if (unit__is_session(l->sock) != unit__is_session(st->sock)) {
 		if (unit__is_session(st->sock))
@@ -254,6 +320,67 @@ __global int unit__answers(struct unit *u, struct conn_state *st)
 		unit__nobody(&k);
 	else if (l->how == LABEL_ANSWERED && l->pos != st->next[WEFT_IN])
 		unit__serves(&k, st, LABEL_SERVES, 0);
+	return 0;
+}
+
+/*
+ * Node: the request that the helper names is the one that was read last when so much had been read
+ * of its connection, as JavaScript counts it: from the connection's beginning, so what came
+ * before weft counts too.
+ */
+static __always_inline int unit__of_cell(struct node_work *w, struct label *out)
+{
+	struct conn_state *st;
+	struct sock *sk;
+
+	if (w->fd < 0 || w->flags & NODE_OWNER_TLS)
+		return -1;
+	sk = (void *)sock__of_fd(w->fd);
+	st = sk ? unit__conn((__u64)sk, sock__inode(sk)) : NULL;
+	if (!st || !st->conn)
+		return -1;
+	out->sock = st->sock;
+	out->ino = st->ino;
+	out->conn = st->conn;
+	out->stream = w->stream;
+	out->how = LABEL_AT;
+	if (sock__counts(sk, st->family)) {
+		out->pos = sock__first_in(sk) + w->pos;
+	} else {
+		out->pos = st->next[WEFT_IN];
+		out->ahead = 1;
+	}
+	return 0;
+}
+
+/*
+ * Node: for whom does the main thread write? What was found out of a request is kept, as its
+ * connection may be closed, or read further, when the next call is made for it. The answer is in
+ * unit_thread.node, which is empty for nobody that is known; not on the stack, which is short.
+ */
+__global int unit__of_node(__u64 at)
+{
+	struct filter *f = filter__current(bpf_get_current_task_btf());
+	struct unit_thread *t = bpf_task_storage_get(&unit_threads, bpf_get_current_task_btf(), 0,
+						     BPF_LOCAL_STORAGE_GET_F_CREATE);
+	struct label_key k;
+	struct label *l;
+	__u64 key;
+
+	if (!t || !f)
+		return 0;
+	__builtin_memset(&t->node, 0, sizeof(t->node));
+	if (bpf_probe_read_user(&key, sizeof(key), (void *)at) || key != f->runtime.type ||
+	    bpf_probe_read_user(&t->work, sizeof(t->work),
+				(void *)(at + NODE_KEY_LEN + sizeof(__s32))) ||
+	    t->work.state != NODE_AT_WORK || !t->work.writing || t->work.serial <= 0)
+		return 0;
+	unit__key(&k, t->work.serial);
+	l = bpf_map_lookup_elem(&labels, &k);
+	if (l)
+		t->node = *l;
+	else if (!unit__of_cell(&t->work, &t->node))
+		unit__put(&k, &t->node);
 	return 0;
 }
 
@@ -270,7 +397,28 @@ static __always_inline int unit__of_owner(struct conn_state *st, struct label *o
 	out->pos = o->pos;
 	out->stream = o->stream;
 	out->ahead = o->ahead;
+	out->sock = o->label_sock;
+	out->ino = o->label_ino;
 	return 1;
+}
+
+/*
+ * uvloop: what was said of what is written now, and is not true any more of what is written next.
+ * Where a unit writes, not the loop, *now is for whom; with what others had queued there it is
+ * nobody's.
+ */
+static __always_inline void unit__of_queue(struct conn_state *st, struct label *now, int loop)
+{
+	struct label queued = {};
+	__u64 key = st->sock;
+
+	if (!unit__of_owner(st, &queued))
+		return;
+	if (loop)
+		*now = queued;
+	else if (queued.conn != now->conn || queued.pos != now->pos)
+		*now = (struct label){};
+	bpf_map_delete_elem(&owners, &key);
 }
 
 /*
@@ -282,21 +430,28 @@ static __always_inline int unit__of_owner(struct conn_state *st, struct label *o
 __global int unit__tell(struct unit *u, struct conn_state *st, __u32 pid, __u32 tid)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct label now = {}, *l;
+	struct label now = {};
 	struct unit_thread *t;
 	struct weft_unit *e;
-	struct label_key k;
-	int in;
+	int in, loop;
 
 	if (!u)
 		return 0;
 	in = st && u->vars == UNIT_GOROUTINE && unit__of_owner(st, &now);
-	if (!in && u->id) {
+	loop = u->vars == UNIT_UVLOOP;
+	if (u->vars == UNIT_NODE) {
+		/* that it knows nobody is said, too: guesses are worse than that */
 		in = 1;
-		unit__key(&k, u->id);
-		l = bpf_map_lookup_elem(&labels, &k);
-		if (!l || unit__resolve(l, &now))
+	} else if (!in && u->id) {
+		in = unit__works_for(u->id, &now);
+		if (in)
 			now = (struct label){};
+		loop = in == UNIT_IS_LOOP;
+		in = 1;
+	}
+	if (st && u->vars != UNIT_GOROUTINE && u->vars != UNIT_NODE) {
+		in |= loop;
+		unit__of_queue(st, &now, loop);
 	}
 	t = bpf_task_storage_get(&unit_threads, task, 0, in ? BPF_LOCAL_STORAGE_GET_F_CREATE : 0);
 	if (!t) {
@@ -306,6 +461,8 @@ __global int unit__tell(struct unit *u, struct conn_state *st, __u32 pid, __u32 
 	}
 	if (!t->told && !in)
 		return 0;
+	if (st && u->vars == UNIT_NODE)
+		now = t->node;
 	if (t->told && t->conn == now.conn && t->pos == now.pos && t->stream == now.stream &&
 	    t->ahead == now.ahead)
 		return 0;
@@ -341,12 +498,17 @@ __global int unit__moved(struct conn_state *st, __u8 dir, __u32 pid, __u32 tid)
 		if (dir != WEFT_OUT)
 			return 0;
 		unit__current(f, &u);
+		if (u.vars == UNIT_NODE)
+			unit__of_node(u.id);
 		return unit__tell(&u, st, pid, tid);
 	}
 	if (dir == WEFT_OUT && st->turn_dir != WEFT_IN)
 		return 0;
 	if (unit__current(f, &u))
 		return 0;
+	/* Node: a request's answer begins, and its connection is not read further yet */
+	if (u.vars == UNIT_NODE)
+		return dir == WEFT_OUT ? unit__of_node(u.id) : 0;
 	if (dir == WEFT_IN)
 		return unit__received(&u, st);
 	/* who answers in Go may be anybody: a hub that tells all its clients something */
@@ -359,7 +521,12 @@ __global int unit__accepted(struct filter *f, __u64 sock)
 	struct unit_thread *t;
 	struct unit u;
 
-	if (!f || !sock || f->runtime.kind != RUNTIME_PYTHON || unit__current(f, &u))
+	if (!f || !sock || f->runtime.kind != RUNTIME_PYTHON)
+		return 0;
+	t = unit__thread();
+	if (t)
+		t->uv = CALLBACK_NONE;
+	if (unit__current(f, &u))
 		return 0;
 	t = bpf_task_storage_get(&unit_threads, bpf_get_current_task_btf(), 0,
 				 BPF_LOCAL_STORAGE_GET_F_CREATE);
@@ -374,11 +541,16 @@ __global int unit__accepted(struct filter *f, __u64 sock)
 /* The label of a new unit whose parent is the one that runs. */
 static __always_inline int unit__inherited(struct unit *u, struct label *out)
 {
-	struct unit_thread *t = bpf_task_storage_get(&unit_threads, bpf_get_current_task_btf(), 0,
-						     0);
+	struct unit_thread *t = unit__thread();
 	struct label_key k;
 	struct label *l;
 
+	if (unit__is_callback(t, u->id)) {
+		if (t->uv != CALLBACK_MADE)
+			return unit__of_callback(t, out);
+		*out = (struct label){ .sock = t->uv_sock, .ino = t->uv_ino, .how = LABEL_SERVES };
+		return 0;
+	}
 	if (t && t->accepted && t->accepted_in == u->id) {
 		*out = (struct label){ .sock = t->accepted,
 				       .ino = t->accepted_ino,
@@ -388,7 +560,7 @@ static __always_inline int unit__inherited(struct unit *u, struct label *out)
 	}
 	unit__key(&k, u->id);
 	l = bpf_map_lookup_elem(&labels, &k);
-	if (!l || l->how == LABEL_NOBODY || l->how == LABEL_ANSWERED)
+	if (!l || l->how >= LABEL_NOBODY || l->how == LABEL_ANSWERED)
 		return -1;
 	/* nothing read so far: whoever serves the connection may be a descendant */
 	if (unit__resolve(l, out))

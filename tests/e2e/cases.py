@@ -186,6 +186,8 @@ def traced_from_the_start(ctx, shop, requests, concurrency, *argv, services=None
         weft.wait_attached()
         with ctx.load(shop, requests, concurrency, first_id) as load:
             records = load.finish()
+        # What it writes of a request comes a moment after who asked has the answer.
+        stack.wait_until("nginx's log", lambda: shop.served_by_nginx() >= before["nginx server"] + len(records), 60)
         status = weft.stop()
     spans = ctx.spans()
     expect_clean(truth.compare(spans, records, roles=roles))
@@ -242,7 +244,7 @@ def new_workers_are_followed(ctx):
                 os.kill(shop.pids[name], signal.SIGHUP)  # both: start new workers, end the old ones
             stack.wait_until("new workers", lambda: all(
                 children(shop.pids[n]) and not children(shop.pids[n]) & old[n] for n in old), 30)
-            stack.wait_until("shop", lambda: stack.connects(shop.ports["shop"]), 30)
+            stack.wait_until("shop", lambda: stack.connects(shop.ports["shop"]), 60)
             with ctx.load(shop, 100, 10) as load:
                 records = load.finish()
             status = weft.stop()
@@ -264,7 +266,7 @@ def unix_socket_upstream(ctx):
 
 @case()
 def first_span(ctx):
-    """The first span is out half a second after the start of weft, under traffic (best of three: the machine may be busy)."""
+    """The first span is out half a second after the start of weft, under traffic (best of three; what other programs take of it is not weft's)."""
     shop = ctx.shop
     times = []
     with ctx.load(shop, concurrency=10) as load:
@@ -318,7 +320,7 @@ def killed_under_load(ctx):
         load.more(300)
         load.finish()  # fails if a request failed
     # The kernel frees them when the last use ends, a moment after the process.
-    stack.wait_until("programs and maps to go", lambda: not bpf_left(objects), 10)
+    stack.wait_until("programs and maps to go", lambda: not bpf_left(objects), 60)
 
 
 @case()
@@ -366,11 +368,11 @@ def stopped_while_reader_is_slow(ctx):
                 expect(weft.poll() is None, "weft ended")
             with ctx.load(shop, 20, 4) as load:
                 records = load.finish()
-            stack.wait_until("weft waits for its reader", lambda: blocked_in_write(weft.pid), 20)
+            stack.wait_until("weft waits for its reader", lambda: blocked_in_write(weft.pid), 60)
             weft.send_signal(signal.SIGINT)
-            stack.wait_until("weft took the signal", lambda: not has_pending(weft.pid, signal.SIGINT), 20)
+            stack.wait_until("weft took the signal", lambda: not has_pending(weft.pid, signal.SIGINT), 60)
             out = pipe.read()
-            errors = weft.communicate(timeout=30 * tracer.SLOW)[1]
+            errors = weft.communicate(timeout=180 * tracer.SLOW)[1]
         finally:
             weft.kill()
     expect(weft.returncode == 0, f"exit status {weft.returncode}: {errors.decode()}")
@@ -439,9 +441,9 @@ def ends_by_itself(ctx):
     """--duration, --max-spans and the last target's exit end weft in order."""
     shop = ctx.shop
     with ctx.tracer(shop, "--duration", "300ms") as weft:
-        expect(weft.wait(15) == 0, f"--duration: {weft.text()[-500:]}")
+        expect(weft.wait() == 0, f"--duration: {weft.text()[-500:]}")
     with ctx.load(shop, concurrency=4) as load, ctx.tracer(shop, "--max-spans", "25") as weft:
-        expect(weft.wait(15) == 0, f"--max-spans: {weft.text()[-500:]}")
+        expect(weft.wait() == 0, f"--max-spans: {weft.text()[-500:]}")
         load.more(1)
         load.finish()
     sleeper = subprocess.Popen(["sleep", "60"])
@@ -450,7 +452,7 @@ def ends_by_itself(ctx):
             weft.wait_attached()
             sleeper.kill()
             sleeper.wait()
-            expect(weft.wait(15) == 0, f"after the target's exit: {weft.text()[-500:]}")
+            expect(weft.wait() == 0, f"after the target's exit: {weft.text()[-500:]}")
     finally:
         sleeper.kill()
         sleeper.wait()
@@ -571,7 +573,7 @@ class Loop:
         self.url, self.processes = f"http://127.0.0.1:{ports[0]}", []
         for argv in ([ports[1]], ports):
             self.processes.append(subprocess.Popen(script + [str(p) for p in argv], stdin=subprocess.DEVNULL))
-            stack.wait_until("app_loop.py", lambda port=argv[0]: stack.connects(port), 20)
+            stack.wait_until("app_loop.py", lambda port=argv[0]: stack.connects(port), 60)
         self.pid = self.processes[1].pid
         return self
 
@@ -626,7 +628,7 @@ def killed_in_mid_answer(ctx):
             loop.get(("die",), 1, 1)
         except (http.client.HTTPException, ConnectionError):
             pass
-        expect(weft.wait(15) == 0, f"after the target's exit: {weft.text()[-500:]}")
+        expect(weft.wait() == 0, f"after the target's exit: {weft.text()[-500:]}")
     cut = [s for s in ctx.spans() if s.get("url.path") == "/die/id0x"]
     expect(len(cut) == 1 and cut[0].get("error.type") == "incomplete_response", [s.attrs for s in cut])
     expect(cut[0].service == "app_loop", f"the service is called {cut[0].service}")

@@ -120,7 +120,7 @@ def sqlite_c(ctx):
         try:
             with weft_on(ctx, process.pid) as weft:
                 weft.wait_attached()
-                out, _ = process.communicate("go\n", timeout=30 * stack.SLOW)
+                out, _ = process.communicate("go\n", timeout=180 * stack.SLOW)
                 status = weft.wait()  # ends with its target
         finally:
             process.kill()
@@ -365,10 +365,9 @@ def fifty_processes(ctx):
             for children in (1, 49):
                 with tls_stack.Peer(stack.PYTHON, ctx.path("holder.py"), children, ctx.path("holder.py")) as parent:
                     parent.wait_ready()
-                    began = time.time_ns()
                     with weft_on(ctx, parent.pid, other.pid) as weft:
                         weft.wait_attached()
-                        times[children + 1] = (weft.attached - began) / 1e9
+                        times[children + 1] = weft.ready_after
                         links = probe_links(weft.pid)
                         counts[children + 1] = len(links), sum(map(len, links.values()))
                         places = [place for at in links.values() for place in at]
@@ -380,8 +379,8 @@ def fifty_processes(ctx):
                         expect(probe_links(weft.pid) == links, "attachments went while the last process was still there")
                         parent.end()
                         if children > 1:  # they are kept for some seconds, for whoever comes next
-                            stack.wait_until("attachments to go", lambda: not probe_links(weft.pid), 30)
-                            stack.wait_until("links to go", lambda: not any(link_exists(n) for n in links), 10)
+                            stack.wait_until("attachments to go", lambda: not probe_links(weft.pid), 60)
+                            stack.wait_until("links to go", lambda: not any(link_exists(n) for n in links), 60)
                         status = weft.stop()
                     expect_ended_well(weft, status, ctx.spans())
             say(f"attachments: {counts}; ready after {times[2]:.2f} s and {times[50]:.2f} s")

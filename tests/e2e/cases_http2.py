@@ -29,7 +29,7 @@ class Peer:
 
     def finish(self, text=""):
         """The calls as it saw them."""
-        return json.loads(self.process.communicate(text, timeout=60 * stack.SLOW)[0])
+        return json.loads(self.process.communicate(text, timeout=180 * stack.SLOW)[0])
 
 
 def parents_answer(spans):
@@ -94,7 +94,7 @@ class Nginx:
     def __enter__(self):
         self.process = subprocess.Popen([stack.which("nginx"), "-p", self.folder, "-c", f"{self.folder}/conf"], stderr=subprocess.DEVNULL,
                                         start_new_session=True)
-        stack.wait_until("nginx", lambda: os.path.exists(f"{self.folder}/pid") and stack.connects(self.port), 10,
+        stack.wait_until("nginx", lambda: os.path.exists(f"{self.folder}/pid") and stack.connects(self.port), 60,
                          lambda: self.process.poll() is None)
         return self
 

@@ -100,7 +100,7 @@ class Load:
 
     def ask(self):
         try:
-            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60 * stack.SLOW)) as c:
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=180 * stack.SLOW)) as c:
                 while job := self.next():
                     c.request("GET", f"/{job[1]}/{job[0]}")
                     answer = c.getresponse()
@@ -234,3 +234,25 @@ def asyncio_aiohttp(ctx):
     need("redis-server")
     need_python("aiohttp", "redis")
     under_load(ctx, "aiohttp", (*PLAIN, "redis", "client"))
+
+
+@case()
+def units_uvloop(ctx):
+    """FastAPI on uvicorn and uvloop: the loop reads and writes for all of them, outside of their contexts."""
+    need("redis-server")
+    need_python("fastapi", "uvicorn", "httpx", "redis", "uvloop")
+    under_load(ctx, "uvicorn-uvloop", (*PLAIN, "sync", "redis", "client"))
+
+
+@case()
+def units_uvloop_streams(ctx):
+    """The same with a task a connection, which is begotten when the connection is announced, not when it is read."""
+    need_python("uvloop")
+    under_load(ctx, "streams-uvloop", PLAIN, redis=False)
+
+
+@case()
+def units_uvloop_protocol(ctx):
+    """The same with a task a request, which is begotten when the loop hands over what it has read."""
+    need_python("uvloop")
+    under_load(ctx, "protocol-uvloop", PLAIN, redis=False)

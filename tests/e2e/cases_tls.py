@@ -95,6 +95,7 @@ def https(ctx, service, connections=CONNECTIONS, blocking=False, version="1.3", 
                     for c in clients:
                         c.go("go\ngo\n" if late else "go\n")
                     made = [m for c in clients for m in c.finish()]
+                    servers.wait_served(service, before + len(clients) * connections * (REQUESTS + late))
                     status = weft.stop()
             happened = servers.served(service)[before:]
             expect({m[:4] for m in made} <= set(happened), "client and server do not agree on what happened")
@@ -169,6 +170,7 @@ def tls_in_memory(ctx):
                     weft.wait_attached()
                     client.go("go\ngo\n" if late else "go\n")
                     made = client.finish()
+                    servers.wait_served("nginx_tls", before + 300 + 50 * late)
                     status = weft.stop()
             happened = servers.served("nginx_tls")[before:]
             expect({m[:4] for m in made} <= set(happened) and len(happened) == 300 + 50 * late, "who did what is not agreed upon")
@@ -236,7 +238,7 @@ def typed(argv, paths, after_first=lambda: None):
 
 
 def whole(argv):
-    return argv, lambda process: process.communicate(timeout=30 * stack.SLOW)
+    return argv, lambda process: process.communicate(timeout=180 * stack.SLOW)
 
 
 @case()
@@ -279,12 +281,13 @@ def https_clients(ctx):
                         client.stdin.write(b"go\n")
                         client.stdin.flush()
                         talk(client)
-                        client.wait(30)
+                        client.wait(180 * stack.SLOW)
+                        wanted = {"wget": 4, "curl": 4}.get(name, 1 if "," in name else 3)
+                        servers.wait_served("nginx_tls", before + wanted)
                         status = weft.stop()
                 finally:
                     client.kill()
             happened = servers.served("nginx_tls")[before:]
-            wanted = {"wget": 4, "curl": 4}.get(name, 1 if "," in name else 3)
             expect(len(happened) == wanted, f"{name}: nginx answered {happened}")
             reports.append((name, tls_truth.compare(ctx.spans(), happened, port)))
             expect_ended_well(weft, status, ctx.spans())
@@ -316,7 +319,7 @@ def library_of_a_new_program(ctx):
                     _, talk = typed(argv, [f"/w/200/{n}" for n in range(700, 704)], after_first=lambda: weft.wait_for(
                         "line about libgnutls", lambda: late.search(weft.text()), 10))
                     talk(client)
-                    client.wait(30)
+                    client.wait(180 * stack.SLOW)
                     status = weft.stop()
             finally:
                 client.kill()
@@ -353,8 +356,8 @@ def http2_tls(ctx, service):
             before = len(servers.served(service))
             with tls_stack.Peer(*argv, late=True) as client, weft_on(ctx, servers.pids[service], other.pid, client.pid) as weft:
                 weft.wait_attached()
-                out, _ = client.process.communicate("go\n", timeout=60 * stack.SLOW)
-                stack.wait_until("the log", lambda: len(servers.served(service)) >= before + (400 if name == "h2load" else 40), 10)
+                out, _ = client.process.communicate("go\n", timeout=180 * stack.SLOW)
+                stack.wait_until("the log", lambda: len(servers.served(service)) >= before + (400 if name == "h2load" else 40), 60)
                 status = weft.stop()
             expect(client.process.returncode == 0 and "errored" not in out.replace("0 errored", ""), f"{name}: {out}")
             spans = ctx.spans()
@@ -372,6 +375,7 @@ def http2_tls_in_mid_connection(ctx, service):
                 weft.wait_attached()
                 client.go("go\n")
                 made = client.finish()
+                servers.wait_served(service, before + 400)
                 status = weft.stop()
         happened = servers.served(service)[before:]
         expect(len(happened) == 400 and {m[:4] for m in made} <= set(happened), "client and server do not agree on what happened")

@@ -44,7 +44,7 @@ class Load:
         with self.changed:
             self.changed.notify_all()
 
-    def wait_done(self, count, seconds=60):
+    def wait_done(self, count, seconds=180):
         """Until so many requests were answered."""
         with self.changed:
             self.changed.wait_for(lambda: self.done >= count or self.process.poll() is not None, seconds * stack.SLOW)
@@ -55,7 +55,7 @@ class Load:
         self.process.stdin.write(f"{count}\n")
         self.process.stdin.flush()
 
-    def finish(self, seconds=120):
+    def finish(self, seconds=300):
         """What happened, in the order of ends. Fails if any request failed."""
         try:
             status = self.process.wait(seconds * stack.SLOW)

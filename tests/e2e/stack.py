@@ -149,7 +149,7 @@ class Stack:
                                        env={**os.environ, **(env or {})}, start_new_session=True, **extra)
         self.processes[name] = process
         try:
-            wait_until(name, lambda: connects(port, unix), 30, lambda: process.poll() is None)
+            wait_until(name, lambda: connects(port, unix), 90, lambda: process.poll() is None)
         except StackError as e:
             with open(self.path(name + ".log"), errors="replace") as f:
                 raise StackError(f"{e}\n{f.read()[-2000:]}") from None
@@ -190,7 +190,7 @@ log_line_prefix = '%m [%p] %r '
     def gunicorn(self, name, app, env, unix=None):
         bind = f"unix:{unix}" if unix else f"127.0.0.1:{self.ports[name]}"
         self.spawn(name, [PYTHON, "-m", "gunicorn", "--chdir", HERE, "--workers", "1", "--worker-class", "gthread",
-                          "--threads", str(self.threads), "--keep-alive", "75", "--worker-tmp-dir", "/dev/shm",
+                          "--threads", str(self.threads), "--keep-alive", "3600", "--worker-tmp-dir", "/dev/shm",
                           "--log-level", "warning", "--bind", bind, app], self.ports[name], unix,
                    {"OTEL_SERVICE_NAME": name, "PYTHONDONTWRITEBYTECODE": "1", **env})
 
@@ -227,9 +227,15 @@ http {{
 	scgi_temp_path {folder}/nginx-scgi;
 	keepalive_requests 100000;
 	upstream shop {{ server {upstream} max_fails=0; {keepalive} }}
+	upstream self {{ server 127.0.0.1:{port} max_fails=0; keepalive 64; }}
 	server {{
 		listen 127.0.0.1:{port} backlog=1024;
 		location = /static {{ return 200 "static\\n"; }}
+		location = /proxied {{
+			proxy_pass http://self/static;
+			proxy_http_version 1.1;
+			proxy_set_header Connection "";
+		}}
 		location / {{
 			proxy_pass http://shop;
 			proxy_http_version 1.1;

@@ -57,6 +57,10 @@ class TlsStack(stack.Stack):
             return [(method, path.split(" ")[1] if " " in path else path, status, port)
                     for method, path, status, port in map(json.loads, f)]
 
+    def wait_served(self, service, count):
+        """Until the service says that it has answered so many: it does so a moment after who asked has its answer."""
+        stack.wait_until(f"the log of {service}", lambda: len(self.served(service)) >= count, 60)
+
     def start_python_tls(self):
         port = self.ports["python_tls"] = stack.free_port()
         self.spawn("python_tls", [PYTHON, os.path.join(HERE, "tls_server.py"), str(port), *self.certificate(),
@@ -66,7 +70,7 @@ class TlsStack(stack.Stack):
         port = self.ports["uvicorn_tls"] = stack.free_port()
         certificate, key = self.certificate()
         self.spawn("uvicorn_tls", [PYTHON, "-m", "uvicorn", "--app-dir", HERE, "--port", str(port), "--ssl-certfile", certificate,
-                                   "--ssl-keyfile", key, "--no-access-log", "--timeout-keep-alive", "60", "app_tls:app"], port,
+                                   "--ssl-keyfile", key, "--no-access-log", "--timeout-keep-alive", "600", "app_tls:app"], port,
                    env={"TLS_LOG": self.path("uvicorn_tls.served"), "PYTHONDONTWRITEBYTECODE": "1"})
 
     def start_node_tls(self):
@@ -96,7 +100,7 @@ Listen 127.0.0.1:{port}
 Protocols h2 http/1.1
 DocumentRoot {folder}/docs
 KeepAlive On
-KeepAliveTimeout 60
+KeepAliveTimeout 600
 MaxKeepAliveRequests 0
 # A thread for each connection, so that none is ever ended to make room.
 ServerLimit 1
@@ -156,6 +160,7 @@ http {{
 	access_log {folder}/nginx_tls.served truth;
 	{temp}
 	keepalive_requests 100000;
+	keepalive_timeout 600s;
 	server {{
 		listen 127.0.0.1:{port} ssl http2 backlog=1024;
 		ssl_certificate {certificate};
@@ -215,14 +220,14 @@ class Peer:
         self.process.stdin.write(text)
         self.process.stdin.flush()
 
-    def end(self, text="go\n", seconds=60):
+    def end(self, text="go\n", seconds=180):
         """The last word to it; what it prints."""
         out, _ = self.process.communicate(text, timeout=seconds * stack.SLOW)
         if self.process.returncode:
             raise stack.StackError(f"{self.process.args}: exit status {self.process.returncode}")
         return out
 
-    def finish(self, text="", seconds=60):
+    def finish(self, text="", seconds=180):
         """What it did: the last line that it prints."""
         return [tuple(x) for x in json.loads(self.end(text, seconds).splitlines()[-1])]
 

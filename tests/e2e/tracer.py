@@ -2,6 +2,7 @@
 """Runs the weft under test and reads what it says."""
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -12,24 +13,40 @@ WEFT = os.environ.get("WEFT", os.path.join(TOP, "build", "weft"))
 SLOW = float(os.environ.get("WEFT_SLOW", "1"))
 
 
-def run(*argv, seconds=60, **more):
+def run(*argv, seconds=180, **more):
     """weft to its end: (exit status, stdout, stderr)."""
     done = subprocess.run([WEFT, *map(str, argv)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True, errors="replace", timeout=seconds * SLOW, check=False, **more)
     return done.returncode, done.stdout, done.stderr
 
 
+def kept_waiting(task):
+    """Seconds in which a thread (a PID, or "thread-self") could have run, and other programs had the processors."""
+    with open(f"/proc/{task}/schedstat", encoding="ascii") as f:
+        return int(f.read().split()[1]) / 1e9
+
+
+RUNS = []  # every Tracer of the case that runs
+
+
 class Tracer:
-    """A weft that runs beside the test. stdout goes to the file `out`; stderr is read as it comes."""
+    """A weft that runs beside the test. stdout goes to the file `out`; stderr is read as it comes. What it sees is recorded: a
+    failure that comes once in many runs can be looked into afterwards."""
 
     def __init__(self, argv, out, env=None):
+        argv = [str(a) for a in argv]
+        if "--record" not in argv:
+            argv += ["--record", f"{out}.{len(RUNS)}.weft"]
+        self.recording = argv[argv.index("--record") + 1]
+        RUNS.append(self)
         self.began = time.monotonic()
-        self.first_output = None  # seconds from start to the first byte on stdout
+        self.first_output = None  # seconds from start to the first byte on stdout ...
+        self.ready_after = None   # ... and to the word that it traces, without what other programs took of them
         self.attached = None      # time.time_ns() when weft had said that it traces
         self.out_path = out
         self.errors = []
         self.changed = threading.Condition()
-        self.process = subprocess.Popen([WEFT, *map(str, argv)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen([WEFT, *argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, env={**os.environ, **(env or {})}, start_new_session=True)
         self.readers = [threading.Thread(target=self.read_output), threading.Thread(target=self.read_errors)]
         for r in self.readers:
@@ -49,6 +66,10 @@ class Tracer:
     def pid(self):
         return self.process.pid
 
+    def since_start(self):
+        """Called by the thread that reads what weft has just said."""
+        return time.monotonic() - self.began - kept_waiting(self.pid) - kept_waiting("thread-self")
+
     def read_output(self):
         with open(self.out_path, "wb") as f, self.process.stdout as pipe:
             while data := os.read(pipe.fileno(), 1 << 16):
@@ -56,7 +77,7 @@ class Tracer:
                 f.flush()
                 if self.first_output is None:
                     with self.changed:
-                        self.first_output = time.monotonic() - self.began
+                        self.first_output = self.since_start()
                         self.changed.notify_all()
 
     def read_errors(self):
@@ -65,7 +86,7 @@ class Tracer:
                 with self.changed:
                     self.errors.append(line.decode(errors="replace").rstrip("\n"))
                     if "tracing" in self.errors[-1] and self.attached is None:
-                        self.attached = time.time_ns()
+                        self.attached, self.ready_after = time.time_ns(), self.since_start()
                     self.changed.notify_all()
         with self.changed:
             self.changed.notify_all()
@@ -76,18 +97,18 @@ class Tracer:
         if not ready():
             raise AssertionError(f"weft: no {what} within {seconds * SLOW:.0f} s; it said: {self.text()[-2000:]}")
 
-    def wait_attached(self, seconds=20):
+    def wait_attached(self, seconds=60):
         self.wait_for("'tracing' line", lambda: self.attached is not None, seconds)
 
-    def wait_output(self, seconds=10):
+    def wait_output(self, seconds=60):
         self.wait_for("output", lambda: self.first_output is not None, seconds)
 
-    def stop(self, sig=signal.SIGINT, seconds=30):
+    def stop(self, sig=signal.SIGINT, seconds=60):
         """Ends it and returns its exit status."""
         self.process.send_signal(sig)
         return self.wait(seconds)
 
-    def wait(self, seconds=30):
+    def wait(self, seconds=60):
         try:
             status = self.process.wait(seconds * SLOW)
         except subprocess.TimeoutExpired:
@@ -102,6 +123,30 @@ class Tracer:
 
     def balance(self):
         return Balance(self.text())
+
+
+def forget_runs():
+    """The case ended well: what its runs recorded is of no use."""
+    for run_ in RUNS:
+        if os.path.exists(run_.recording):
+            os.unlink(run_.recording)
+    RUNS.clear()
+
+
+def keep_runs(name):
+    """The case failed: what each of its runs said, and where the recordings and the last one's spans are now. Lines to print."""
+    folder = os.path.join(TOP, os.environ.get("BUILD", "build"), "test-logs")
+    os.makedirs(folder, exist_ok=True)
+    for number, run_ in enumerate(RUNS):
+        yield f"weft {' '.join(run_.process.args[1:])}: exit status {run_.process.returncode}"
+        yield from (f"    {line}" for line in run_.errors[-25:])
+        later = [r.out_path for r in RUNS[number + 1:]]
+        for path, kind in ((run_.recording, "weft"), (run_.out_path, "spans")):
+            if os.path.exists(path) and path not in later:
+                kept = os.path.join(folder, f"e2e-{name}-{number}.{kind}")
+                shutil.move(path, kept)
+                yield f"    kept: {kept}"
+    RUNS.clear()
 
 
 class Balance:

@@ -57,6 +57,52 @@ static void want_cipher(void *ctx, uint32_t pid, bool want)
 		f->cipher_unwanted++;
 }
 
+static void process_exit(struct feed *f, uint32_t pid, uint64_t ts)
+{
+	conns__process_exit(f->all, pid, ts);
+	calls__process_exit(f->calls, pid, ts);
+	tracer__process_exit(f->tracer, pid);
+}
+
+/* As the pipeline does. */
+static void take(void *feed, const struct weft_event *ev)
+{
+	struct feed *f = feed;
+
+	balance__receive(&f->books, ev->kind != WEFT_EV_DATA && ev->kind != WEFT_EV_CALL);
+	switch (ev->kind) {
+	case WEFT_EV_DATA:
+		tracer__awake(f->tracer, (const struct weft_data *)ev);
+		conns__event(f->all, ev);
+		return;
+	case WEFT_EV_CONNECT: tracer__connect(f->tracer, (const struct weft_connect *)ev); return;
+	case WEFT_EV_CONTEXT: tracer__context(f->tracer, (const struct weft_context *)ev); return;
+	case WEFT_EV_UNIT: tracer__unit(f->tracer, (const struct weft_unit *)ev); return;
+	case WEFT_EV_CALL: calls__event(f->calls, (const struct weft_call *)ev); return;
+	case WEFT_EV_EXEC: conns__process_exec(f->all, ev->pid, ev->ts); return;
+	case WEFT_EV_EXIT: process_exit(f, ev->pid, ev->ts); return;
+	default: conns__event(f->all, ev);
+	}
+}
+
+static void tick(struct feed *f)
+{
+	order__tick(f->order, f->now);
+	conns__tick(f->all, f->now);
+	calls__tick(f->calls, f->now);
+	tracer__tick(f->tracer, f->now);
+}
+
+/* An event of a process. */
+static void say(struct feed *f, uint8_t kind, uint32_t pid)
+{
+	struct weft_event ev = {
+		.size = sizeof(ev), .kind = kind, .ts = f->now, .pid = pid, .tid = pid
+	};
+
+	order__event(f->order, &ev);
+}
+
 struct feed *feed__new(void)
 {
 	return feed__new_calls(CALL_BOTH, UINT64_MAX);
@@ -85,6 +131,7 @@ struct feed *feed__new_calls(enum call_source source, uint64_t wanted)
 	struct conn_sink cs = engine__conn_sink(f->engine);
 
 	f->all = conns__new(FEED_CONNS, &cs, &f->books);
+	f->order = order__new(f->all, take, f);
 	conns__set_hooks(f->all, &(struct conns_hooks){ .ctx = f,
 							.policy = write_policy,
 							.forget = forget,
@@ -94,6 +141,8 @@ struct feed *feed__new_calls(enum call_source source, uint64_t wanted)
 
 void feed__finish(struct feed *f)
 {
+	order__free(f->order);
+	f->order = NULL;
 	engine__stop(f->engine);
 	conns__free(f->all, f->now);
 	f->all = NULL;
@@ -130,14 +179,13 @@ static void deliver(struct feed *f, struct weft_event *ev, uint8_t kind, uint32_
 		.tid = tid,
 		.conn = id + 1000,
 	};
-	balance__receive(&f->books, kind != WEFT_EV_DATA);
-	if (kind == WEFT_EV_DATA)
-		tracer__awake(f->tracer, ev, f->sleeps[tid % 256]);
-	conns__event(f->all, ev);
+	if (kind == WEFT_EV_DATA) {
+		((struct weft_data *)ev)->sleeps = f->sleeps[tid % 256];
+		((struct weft_data *)ev)->loop_turn = f->turns[tid % 256];
+	}
+	order__event(f->order, ev);
 	f->now += MS;
-	conns__tick(f->all, f->now);
-	calls__tick(f->calls, f->now);
-	tracer__tick(f->tracer, f->now);
+	tick(f);
 }
 
 void feed__process(struct feed *f, uint32_t pid, const char *service)
@@ -197,14 +245,14 @@ void feed__connect(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint
 	struct weft_connect c = {
 		.h = { .size = sizeof(c),
 		       .kind = WEFT_EV_CONNECT,
+		       .flags = f->turns[tid % 256],
 		       .ts = f->now,
 		       .pid = pid,
 		       .tid = tid },
 		.sock = id + 1,
 	};
 
-	balance__receive(&f->books, true);
-	tracer__connect(f->tracer, &c);
+	order__event(f->order, &c.h);
 	open_conn(f, id, pid, tid, port, server_port, WEFT_ROLE_CLIENT);
 }
 
@@ -221,8 +269,7 @@ static void unit(struct feed *f, uint32_t pid, uint32_t tid, unsigned id, uint8_
 		.pos = id ? f->conns[id].pos[WEFT_IN] : 0,
 	};
 
-	balance__receive(&f->books, true);
-	tracer__unit(f->tracer, &u);
+	order__event(f->order, &u.h);
 }
 
 void feed__unit(struct feed *f, uint32_t pid, uint32_t tid, unsigned id)
@@ -233,6 +280,27 @@ void feed__unit(struct feed *f, uint32_t pid, uint32_t tid, unsigned id)
 void feed__unit_ahead(struct feed *f, uint32_t pid, uint32_t tid, unsigned id)
 {
 	unit(f, pid, tid, id, WEFT_F_AHEAD);
+}
+
+void feed__context(struct feed *f, unsigned id, uint32_t tid, enum weft_dir dir, uint8_t trace,
+		   uint8_t span, unsigned cause, uint32_t cause_pos)
+{
+	struct weft_context c = {
+		.h = { .size = sizeof(c),
+		       .kind = WEFT_EV_CONTEXT,
+		       .ts = f->now,
+		       .tid = tid,
+		       .conn = id + 1000 },
+		.pos = f->conns[id].pos[dir],
+		.dir = (uint8_t)dir,
+		.cause = cause ? cause + 1000 : 0,
+		.cause_pos = cause_pos,
+	};
+
+	memset(c.trace_id, trace, sizeof(c.trace_id));
+	memset(c.span_id, span, sizeof(c.span_id));
+	cr_assert(event__valid(&c.h, sizeof(c)));
+	order__event(f->order, &c.h);
 }
 
 void feed__accept(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint16_t port,
@@ -279,6 +347,32 @@ static void call(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum w
 	f->conns[id].pos[dir] += len;
 	deliver(f, &d->h, WEFT_EV_DATA, (uint32_t)(sizeof(*d) + head.n + tail.n), id, pid, tid);
 	free(d);
+}
+
+void feed__fields(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum weft_dir dir,
+		  uint32_t stream, const char *fields, uint16_t all)
+{
+	size_t room = sizeof(struct weft_fields) + WEFT_FIELDS_MAX * sizeof(struct weft_field);
+	struct weft_fields *e = calloc(1, room);
+
+	cr_assert(e);
+	e->stream = stream;
+	e->dir = (uint8_t)dir;
+	e->all = all;
+	for (const char *at = fields; *at; at = strchr(at, '\n') + 1) {
+		struct weft_field *w = &e->f[e->n++];
+		const char *is = strchr(at, '='), *end = strchr(at, '\n');
+
+		cr_assert(is && end && e->n <= WEFT_FIELDS_MAX);
+		w->name_len = (uint32_t)(is - at);
+		w->value_len = (uint32_t)(end - is - 1);
+		memcpy(w->name, at, w->name_len < WEFT_FIELD_NAME ? w->name_len : WEFT_FIELD_NAME);
+		memcpy(w->value, is + 1,
+		       w->value_len < WEFT_FIELD_VALUE ? w->value_len : WEFT_FIELD_VALUE);
+	}
+	deliver(f, &e->h, WEFT_EV_FIELDS, (uint32_t)(sizeof(*e) + e->n * sizeof(struct weft_field)),
+		id, pid, tid);
+	free(e);
 }
 
 void feed__cut(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum weft_dir dir,
@@ -366,9 +460,7 @@ void feed__close(struct feed *f, unsigned id)
 void feed__wait(struct feed *f, unsigned ms)
 {
 	f->now += ms * MS;
-	conns__tick(f->all, f->now);
-	calls__tick(f->calls, f->now);
-	tracer__tick(f->tracer, f->now);
+	tick(f);
 }
 
 void feed__session(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum weft_role role,
@@ -412,8 +504,7 @@ void feed__cipher(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum 
 
 void feed__exec(struct feed *f, uint32_t pid)
 {
-	balance__receive(&f->books, true);
-	conns__process_exec(f->all, pid, f->now);
+	say(f, WEFT_EV_EXEC, pid);
 }
 
 struct span *feed__span(struct feed *f, enum span_kind kind, const char *key, const char *value)
@@ -455,6 +546,13 @@ void feed__sleep(struct feed *f, uint32_t tid)
 	f->sleeps[tid % 256]++;
 }
 
+void feed__turn(struct feed *f, uint32_t tid)
+{
+	uint8_t *turn = &f->turns[tid % 256], number = *turn & (WEFT_TURN_WHOLE - 1);
+
+	*turn = (*turn & WEFT_TURN_WHOLE) | (number == WEFT_TURN_WHOLE - 1 ? 1 : number + 1);
+}
+
 void feed__call(struct feed *f, uint32_t pid, uint32_t tid, struct feed_call what)
 {
 	struct slice text = slice__cstr(what.text ? what.text : ""),
@@ -479,20 +577,14 @@ void feed__call(struct feed *f, uint32_t pid, uint32_t tid, struct feed_call wha
 	memcpy(ev->bytes, text.p, text.n);
 	memcpy(ev->bytes + text.n, text2.p, text2.n);
 	ev->h.size = (uint32_t)(sizeof(*ev) + text.n + text2.n + 7) & ~7u;
-	balance__receive(&f->books, false);
-	calls__event(f->calls, ev);
+	order__event(f->order, &ev->h);
 	free(ev);
 	f->now += MS;
-	conns__tick(f->all, f->now);
-	calls__tick(f->calls, f->now);
-	tracer__tick(f->tracer, f->now);
+	tick(f);
 }
 
 void feed__exit(struct feed *f, uint32_t pid)
 {
-	balance__receive(&f->books, true);
-	conns__process_exit(f->all, pid, f->now);
-	calls__process_exit(f->calls, pid, f->now);
-	tracer__process_exit(f->tracer, pid);
+	say(f, WEFT_EV_EXIT, pid);
 	f->now += MS;
 }

@@ -14,6 +14,7 @@
 
 #include "../../bpf/event.h"
 #include "../../user/call/call.h"
+#include "../../user/conn/order.h"
 #include "../../user/lib/balance.h"
 #include "../../user/span/span.h"
 
@@ -33,6 +34,7 @@ struct feed {
 	unsigned n_traces, n_spans;
 	struct span *spans[FEED_SPANS];
 	uint16_t sleeps[256]; /* by thread modulo 256 */
+	uint8_t turns[256];   /* likewise; 0: no event loop, or it does what was put off */
 	/* of sessions and Unix sockets: calls of the hooks */
 	unsigned forgotten, cipher_wanted, cipher_unwanted;
 	/* private */
@@ -41,6 +43,7 @@ struct feed {
 	struct calls *calls;
 	struct engine *engine;
 	struct conns *all;
+	struct order *order;
 };
 
 struct feed *feed__new(void);
@@ -85,6 +88,11 @@ void feed__bytes(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum w
  */
 void feed__parts(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum weft_dir dir,
 		 const void *bytes, uint32_t len, const struct weft_part *parts, size_t n);
+/*
+ * A program's own words for a header block: "name=value\n" for each field, of `all` (0: not told).
+ */
+void feed__fields(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum weft_dir dir,
+		  uint32_t stream, const char *fields, uint16_t all);
 /* Bytes that passed without an event: the ring was full. */
 void feed__lose(struct feed *f, unsigned id, enum weft_dir dir, const char *bytes);
 void feed__skip(struct feed *f, unsigned id, enum weft_dir dir, uint32_t len);
@@ -94,6 +102,8 @@ void feed__eof(struct feed *f, unsigned id, uint32_t pid, uint32_t tid);
 void feed__close(struct feed *f, unsigned id);
 /* The thread goes to sleep before what it does next (any of at most 256 threads). */
 void feed__sleep(struct feed *f, uint32_t tid);
+/* The thread is an event loop, and its next turn begins. */
+void feed__turn(struct feed *f, uint32_t tid);
 /*
  * The thread's runtime says: it works for what was read so far from connection `id` (which was given
  * to feed__accept()); 0: for nothing that it knows.
@@ -101,6 +111,13 @@ void feed__sleep(struct feed *f, uint32_t tid);
 void feed__unit(struct feed *f, uint32_t pid, uint32_t tid, unsigned id);
 /* The same, but it need not have got that far itself (WEFT_F_AHEAD). */
 void feed__unit_ahead(struct feed *f, uint32_t pid, uint32_t tid, unsigned id);
+/*
+ * Trace context that goes beside what is written on or read from connection `id` next. Its trace id
+ * is all `trace`, its span id all `span`; `cause`: it is that of the request that begins on this
+ * connection at the position `cause_pos`, 0: of none.
+ */
+void feed__context(struct feed *f, unsigned id, uint32_t tid, enum weft_dir dir, uint8_t trace,
+		   uint8_t span, unsigned cause, uint32_t cause_pos);
 /*
  * A function of a client library returned: as struct weft_call. `begin` 0: it began half a
  * millisecond before; `more`: bytes of the text that were not captured.

@@ -27,7 +27,7 @@
 #define LOCAL ELF64_ST_INFO(STB_LOCAL, STT_FUNC)
 #define HIDDEN 0x8000 /* in .gnu.version: not the default */
 
-TestSuite(elf_file, .timeout = 30);
+TestSuite(elf_file, .timeout = 120);
 
 static struct elf_file *open_fd(int fd)
 {

@@ -18,7 +18,7 @@
 #define AT 0xa00
 #define GLOBAL ELF64_ST_INFO(STB_GLOBAL, STT_FUNC)
 
-TestSuite(elf_hostile, .timeout = 30);
+TestSuite(elf_hostile, .timeout = 120);
 
 static struct elf_file *open_fd(int fd)
 {

@@ -41,6 +41,9 @@ static void check_func(const struct probe_library *lib, const struct probe_func 
 	bool cipher = d->what == PROBE_CIPHER_OUT || d->what == PROBE_CIPHER_IN;
 	bool call = d->what == PROBE_CALL;
 	bool unit = d->what == PROBE_SPAWN || d->what >= PROBE_GO_SPAWN;
+	/* what runs is asked, not an argument */
+	bool current = d->what == PROBE_SPAWN || d->what == PROBE_LOOP_SERVED ||
+		       d->what == PROBE_UV_ENTERS;
 
 	check_args(f);
 	cr_assert_neq(d->what, PROBE_NONE, "%s", f->symbol);
@@ -53,7 +56,7 @@ static void check_func(const struct probe_library *lib, const struct probe_func 
 	cr_assert_eq(!!f->at_call, d->what == PROBE_GO_SPAWN, "%s: where", f->symbol);
 	for (const char *const *s = f->via; s && *s; s++)
 		cr_assert(has(lib, *s), "%s: via %s", f->symbol, *s);
-	if (!call && !cipher && d->what != PROBE_SPAWN)
+	if (!call && !cipher && !current)
 		cr_assert(d->object, "%s: of no session", f->symbol);
 	if (cipher)
 		cr_assert(d->buf && d->len, "%s: no bytes", f->symbol);

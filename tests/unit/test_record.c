@@ -95,6 +95,7 @@ Test(record, valid_sizes_are_exact)
 		{ WEFT_EV_EXIT, sizeof(struct weft_proc) },
 		{ WEFT_EV_SELECT, sizeof(struct weft_proc) },
 		{ WEFT_EV_IOURING, sizeof(struct weft_proc) },
+		{ WEFT_EV_CONTEXT, sizeof(struct weft_context) },
 		{ RECORD_CLOCK, sizeof(struct record_clock) },
 		{ RECORD_STATS, sizeof(struct record_stats) },
 	};
@@ -130,6 +131,8 @@ Test(record, valid_kinds)
 			a.h.conn = 7;
 			if (kind == WEFT_EV_SESSION)
 				((struct weft_session *)&a)->what = WEFT_SESSION_OP;
+			if (kind == WEFT_EV_FIELDS)
+				((struct weft_fields *)&a)->n = 1;
 			any |= event__valid(&a.h, sizeof(a));
 		}
 		cr_expect_eq(any, known, "kind %d", kind);

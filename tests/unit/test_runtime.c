@@ -83,6 +83,28 @@ Test(runtime, background_task_outlives_its_request)
 	feed__free(f);
 }
 
+/*
+ * Another thread reads the answer before the one that wrote has told what it wrote and for whom: the
+ * unit that it works in then counts, not the one before.
+ */
+Test(runtime, call_told_after_its_answer)
+{
+	struct feed *f = feed__new();
+
+	saturated_loop(f);
+	call(f, 3, 1, LOOP, "/call-a");
+	feed__read(f, 3, SHOP, LOOP, OK200);
+	feed__written(f, 4, SHOP, LOOP + 1, get("/call-b"));
+	feed__read(f, 4, SHOP, LOOP + 1, OK200);
+	call(f, 4, 2, LOOP, "/call-b");
+	feed__write(f, 1, SHOP, LOOP, OK200);
+	feed__write(f, 2, SHOP, LOOP, OK200);
+	feed__finish(f);
+	cr_expect(feed__is_child(client(f, "/call-a"), server(f, "/a"), "runtime"));
+	cr_expect(feed__is_child(client(f, "/call-b"), server(f, "/b"), "runtime"));
+	feed__free(f);
+}
+
 /* Two requests in the bytes of one read: which one the label means is not known. */
 Test(runtime, pipelined_requests_are_ambiguous)
 {

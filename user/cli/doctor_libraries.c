@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../probe/node_helper.h"
 #include "../probe/probe.h"
 #include "../probe/table.h"
 #include "rows.h"
@@ -63,11 +64,28 @@ static void show(void *ctx, const struct probe_report *r)
 	s->tls |= r->attached && encrypts(r->library);
 }
 
+/* Only for what looks like Node.js. */
+static void show_node_helper(const struct options *o, struct kernel *k, pid_t pid)
+{
+	char why[256];
+
+	if (!node_helper__is_node(pid))
+		return;
+	if (node_helper__possible(k, pid, why, sizeof(why)))
+		rows__add(o, ROW_WITHOUT, "Node helper",
+			  "parents as far as they are seen from outside",
+			  "--node-helper can't be used: %s", why);
+	else
+		rows__add(
+			o, ROW_GOOD, "Node helper", NULL,
+			"--node-helper can be used (it opens the process's inspector for a moment)");
+}
+
 bool doctor__libraries(const struct options *o, pid_t pid, bool possible)
 {
-	struct kernel_config cfg = { .backend = o->backend,
-				     .ring_bytes = RING_BYTES,
-				     .max_conns = 1 };
+	struct kernel_config cfg = {
+		.backend = o->backend, .ring_bytes = RING_BYTES, .max_conns = 1, .node_helper = true
+	};
 	struct shown s = { .o = o };
 	struct kernel *k = NULL;
 	char why[512] = "no back end works here";
@@ -88,9 +106,10 @@ bool doctor__libraries(const struct options *o, pid_t pid, bool possible)
 		probes__report(p, pid, show, &s);
 		probes__free(p);
 	}
-	kernel__close(k);
 	if (!s.files)
 		rows__add(o, ROW_GOOD, "none", NULL,
 			  "the process has none mapped whose functions weft watches");
+	show_node_helper(o, k, pid);
+	kernel__close(k);
 	return s.tls;
 }

@@ -60,12 +60,14 @@ enum key {
 	KEY_DB_SOURCE,
 	KEY_RAW_QUERIES,
 	KEY_TRACE_INSTRUMENTED,
+	KEY_PROPAGATE,
 	KEY_BAGGAGE,
+	KEY_NODE_HELPER,
 	KEY_USAGE,
 };
 
 /* Groups of the help text; options are sorted within their group. */
-enum { GROUP_SELECT = 1, GROUP_WHAT, GROUP_OUT, GROUP_HOW, GROUP_OTHER };
+enum { GROUP_SELECT = 1, GROUP_WHAT, GROUP_OUT, GROUP_HOW, GROUP_CHANGES, GROUP_OTHER };
 
 #define OPTION(k, n, a, g, d)                                                                      \
 	{                                                                                          \
@@ -103,6 +105,8 @@ static const struct argp_option known[] = {
 	       "values of these keys in requests' baggage become attributes"),
 	OPTION(KEY_TRACE_INSTRUMENTED, "trace-instrumented", NULL, GROUP_WHAT,
 	       "also trace what exports spans of its own (OpenTelemetry)"),
+	OPTION(KEY_PROPAGATE, "propagate", "tcp", GROUP_WHAT,
+	       "send trace context to other hosts in a TCP option (packets change)"),
 	HEADING(GROUP_OUT, "Where it goes:"),
 	OPTION('o', "output", "FORM", GROUP_OUT,
 	       "on stdout: tree (default), json, otlp-json, none"),
@@ -118,6 +122,10 @@ static const struct argp_option known[] = {
 	       "ring buffer, 256K to 1G (default 8M)"),
 	OPTION(KEY_MAX_CONNECTIONS, "max-connections", "N", GROUP_HOW,
 	       "connections followed at once (default 65536)"),
+	HEADING(GROUP_CHANGES,
+		"What changes the traced processes (off unless asked for, undone at the end):"),
+	OPTION(KEY_NODE_HELPER, "node-helper", NULL, GROUP_CHANGES,
+	       "run a small script in Node.js 20 and later, so that it tells which request makes a call"),
 	HEADING(GROUP_OTHER, "Other:"),
 	OPTION('v', "verbose", NULL, GROUP_OTHER, "say more; list: all processes"),
 	OPTION('h', "help", NULL, GROUP_OTHER, "this text"),
@@ -306,6 +314,14 @@ static int set_db_source(struct parse *p, const char *text)
 	return wrong(p, "--db-source %s: unknown; choose both, wire or library", text);
 }
 
+static int set_propagate(struct parse *p, const char *text)
+{
+	if (strcmp(text, "tcp") != 0)
+		return wrong(p, "--propagate %s: unknown; the only way is tcp", text);
+	p->o->propagate_tcp = true;
+	return 0;
+}
+
 static int set_endpoint(struct parse *p, const char *text)
 {
 	size_t scheme = strncmp(text, "http://", 7) == 0    ? 7
@@ -460,6 +476,8 @@ static int read_option(struct parse *p, int key, char *arg)
 	case KEY_RAW_QUERIES: p->o->raw_queries = true; return 0;
 	case KEY_BAGGAGE: return set_baggage(p, arg);
 	case KEY_TRACE_INSTRUMENTED: p->o->trace_instrumented = true; return 0;
+	case KEY_NODE_HELPER: p->o->node_helper = true; return 0;
+	case KEY_PROPAGATE: return set_propagate(p, arg);
 	case 'o': return set_output(p, arg);
 	case KEY_OTLP: return set_endpoint(p, arg);
 	case KEY_RECORD: return set_name(p, "--record", arg, &p->o->record_path);

@@ -48,10 +48,12 @@ struct options {
 	struct key_list baggage;     /* --baggage: these become attributes */
 	/* --trace-instrumented: spans also of processes that export their own */
 	bool trace_instrumented;
-	int verbose;    /* -v, repeatable */
-	bool color;     /* stdout is a terminal, NO_COLOR unset, TERM is not dumb */
-	int columns;    /* width of the terminal; 80 if it is none */
-	int doctor_pid; /* weft doctor -p PID; 0 none */
+	bool propagate_tcp; /* --propagate=tcp: trace context goes out in a TCP option */
+	bool node_helper;   /* --node-helper: a script is put into Node.js processes */
+	int verbose;        /* -v, repeatable */
+	bool color;         /* stdout is a terminal, NO_COLOR unset, TERM is not dumb */
+	int columns;        /* width of the terminal; 80 if it is none */
+	int doctor_pid;     /* weft doctor -p PID; 0 none */
 };
 
 /*

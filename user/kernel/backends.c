@@ -20,12 +20,13 @@
 #define KPROBE (1 << KERNEL_BACKEND_KPROBE)
 #define SYSCALL (1 << KERNEL_BACKEND_SYSCALL)
 #define TRACEPOINT (1 << KERNEL_BACKEND_TRACEPOINT)
+#define WITH_TP_BTF (FENTRY | KPROBE | SYSCALL)
 #define ALL (FENTRY | KPROBE | SYSCALL | TRACEPOINT)
 
 struct part {
 	const char *prog;  /* its name in bpf/ */
 	unsigned backends; /* which load it */
-	/* of those, which attach it only when asked (late.c, uprobe.c); never: control.bpf.c */
+	/* of those, which attach it only when asked (late.c, uprobe.c, nodejs.c); never: control.bpf.c */
 	unsigned later;
 	const char *event; /* classic tracepoint: its name in tracefs */
 };
@@ -65,6 +66,8 @@ static const struct part parts[] = {
 	{ .prog = "fexit_sendfile", .backends = FENTRY },
 	{ .prog = "fexit_splice", .backends = FENTRY },
 	{ .prog = "fexit_mmap", .backends = FENTRY },
+	{ .prog = "fexit_epoll_wait", .backends = FENTRY },
+	{ .prog = "fexit_epoll_pwait", .backends = FENTRY },
 	{ .prog = "kprobe_inet_sendmsg", .backends = KPROBE },
 	{ .prog = "kretprobe_inet_sendmsg", .backends = KPROBE },
 	{ .prog = "kprobe_inet6_sendmsg", .backends = KPROBE },
@@ -87,6 +90,9 @@ static const struct part parts[] = {
 	{ .prog = "kretprobe_sendfile", .backends = KPROBE },
 	{ .prog = "kretprobe_splice", .backends = KPROBE },
 	{ .prog = "kretprobe_mmap", .backends = KPROBE },
+	/* loaded only for kernel_config.node_helper */
+	{ .prog = NODE_ANNOUNCED, .backends = WITH_TP_BTF, .later = WITH_TP_BTF },
+	{ .prog = NODE_SIGNALS, .backends = WITH_TP_BTF, .later = WITH_TP_BTF },
 	{ .prog = "syscall_late", .backends = FENTRY | KPROBE, .later = FENTRY | KPROBE },
 	{ .prog = "syscall_exit", .backends = SYSCALL },
 	{ .prog = "tracepoint_exit", .backends = TRACEPOINT, .event = "raw_syscalls/sys_exit" },
@@ -175,11 +181,17 @@ static const struct bpf_insn nothing[] = {
 	{ .code = BPF_JMP | BPF_EXIT },
 };
 
-/* Read once: it takes some 30 ms, and several probes ask. */
+/* Read once: it takes some 30 ms, and several probes ask. Some 6 MB until backends__probed(). */
+static struct btf *vmlinux;
+
+void backends__probed(void)
+{
+	btf__free(vmlinux);
+	vmlinux = NULL;
+}
+
 static struct btf *probe__vmlinux(void)
 {
-	static struct btf *vmlinux;
-
 	if (!vmlinux)
 		vmlinux = btf__load_vmlinux_btf();
 	return vmlinux;

@@ -252,6 +252,11 @@ static void feature__uprobe_multi(struct kernel_feature *f)
 	feature__uprobe_way(f, KERNEL_UPROBES_MULTI, "no such links (Linux 6.6)");
 }
 
+static void feature__propagate_tcp(struct kernel_feature *f)
+{
+	f->present = !propagate__try(f->detail, sizeof(f->detail));
+}
+
 struct row {
 	const char *name;
 	void (*ask)(struct kernel_feature *f);
@@ -290,6 +295,9 @@ static const struct row rows_table[] = {
 	  .instead = "attaches uprobes one by one, by perf events" },
 	{ .name = "tracefs", .ask = feature__tracefs },
 	{ .name = "cgroup v2", .ask = feature__cgroup2, .instead = "can't select by cgroup" },
+	{ .name = "TCP option (sockops)",
+	  .ask = feature__propagate_tcp,
+	  .instead = "can't propagate (--propagate=tcp, off by default)" },
 	{ .name = "bpf_stats",
 	  .ask = feature__stats,
 	  .instead = "can't tell the kernel time spent in its programs" },

@@ -23,6 +23,10 @@ struct late_thread {
 #define UPROBE_ENTER "lib_enter"
 #define UPROBE_EXIT "lib_exit"
 
+/* Programs of node.bpf.c. */
+#define NODE_ANNOUNCED "node_announced"
+#define NODE_SIGNALS "node_signals"
+
 struct kernel {
 	struct bpf_object *obj;
 	enum kernel_backend backend;
@@ -32,9 +36,10 @@ struct kernel {
 	int n_cgroups;
 	struct {
 		int filter, conns, ring, made, drops, settings, cgroups, batch, probe_descs,
-			go_starts;
+			go_starts, announced;
 	} map;
 	int policy_write, conn_forget, sweep; /* program fds */
+	struct bpf_link *announced_link;      /* nodejs.c */
 	struct bpf_link *late_link;
 	struct late_thread *late;
 	size_t n_late;
@@ -48,6 +53,8 @@ struct kernel {
 
 /* One way of watching, tried for real with the smallest program there is. Leaves nothing behind. */
 int backends__probe(enum kernel_backend backend, char *why, size_t why_len);
+/* No more is asked for now: what was kept for the next question goes. */
+void backends__probed(void);
 
 /* Choose the programs of `backend` in an object that is not loaded yet. */
 void backends__choose(struct bpf_object *obj, enum kernel_backend backend);
@@ -61,6 +68,10 @@ int backends__attach(struct kernel *k, char *why, size_t why_len);
 void late__watch(struct kernel *k, pid_t pid);
 void late__check(struct kernel *k);
 void late__free(struct kernel *k);
+
+/* Leave out node.bpf.c's programs of an object that is not loaded yet. */
+void nodejs__leave_out(struct bpf_object *obj);
+void nodejs__free(struct kernel *k);
 
 /*
  * Which way of attaching uprobes to take here: `wanted` or, for AUTO, the best; KERNEL_UPROBES_OFF
@@ -76,6 +87,12 @@ void uprobe__prepare(struct kernel *k);
  * kernel__attach_uprobes() gave stays the callers'.
  */
 void uprobe__detach_all(struct kernel *k, bool units);
+
+/* Can a TCP option be written here? 0, or a negative errno; `why` says where, or why not. */
+int propagate__try(char *why, size_t why_len);
+/* In an object that is not loaded yet: the program of propagation, if asked for, and its maps. */
+void propagate__choose(struct bpf_object *obj, const struct kernel_config *cfg);
+int propagate__attach(struct kernel *k, char *why, size_t why_len);
 
 /*
  * Id of a trace event, through tracefs wherever it is, or a private instance of it where it is not

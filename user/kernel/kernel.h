@@ -53,6 +53,9 @@ struct kernel_config {
 	/* ask for bpf_stats (kernel time of our programs); may be refused */
 	bool stats;
 	enum kernel_uprobes_way uprobes;
+	/* send and receive trace context in a TCP option; if that can't be, nothing is opened */
+	bool propagate_tcp;
+	bool node_helper; /* what kernel__await_announcement() and kernel__signal() need */
 };
 
 struct kernel;
@@ -114,6 +117,22 @@ int kernel__forget_conn(struct kernel *k, uint64_t sock, uint64_t conn);
  * or negative errno.
  */
 int kernel__tick(struct kernel *k);
+
+/*
+ * For probe/node_helper.c, which calls these from a thread of its own; one process at a time.
+ *
+ * kernel__await_announcement(): the process's main thread will write to NODE_ANNOUNCE_FD what begins
+ * with this key (NODE_KEY_LEN bytes); until then, what it serves on `port` is weft's own business and
+ * not traced. kernel__announced(): where that lay in its memory; 0: it has
+ * not yet. kernel__stop_awaiting() when it has, or nobody waits any more.
+ * kernel__signal(): what the process does with SIGUSR1. 0, or -ESRCH, -EOPNOTSUPP (this kernel or
+ * back end can't say), another negative errno.
+ */
+struct signal_action;
+int kernel__await_announcement(struct kernel *k, pid_t pid, uint16_t port, const uint8_t *key);
+uint64_t kernel__announced(struct kernel *k);
+void kernel__stop_awaiting(struct kernel *k);
+int kernel__signal(struct kernel *k, pid_t pid, struct signal_action *out);
 
 /*
  * Uprobes. A description (struct probe_desc of bpf/types.bpf.h) says once what a function is; sites

@@ -70,6 +70,7 @@ static int loader__settings(struct kernel *k, const struct kernel_config *cfg)
 		.abi = WEFT_ABI,
 		.initial = cfg->initial,
 		.watch_exec = cfg->watch_exec,
+		.propagate = cfg->propagate_tcp,
 	};
 	uint32_t zero = 0;
 	int err;
@@ -96,7 +97,10 @@ static int loader__load(struct kernel *k, const struct kernel_config *cfg, char 
 		goto fail;
 	}
 	backends__choose(k->obj, k->backend);
+	propagate__choose(k->obj, cfg);
 	uprobe__prepare(k);
+	if (!cfg->node_helper)
+		nodejs__leave_out(k->obj);
 	err = loader__size_maps(k->obj, cfg);
 	if (!err)
 		err = bpf_object__load(k->obj);
@@ -112,6 +116,7 @@ static int loader__load(struct kernel *k, const struct kernel_config *cfg, char 
 	k->map.batch = loader__map_fd(k, "batch");
 	k->map.probe_descs = loader__map_fd(k, "probe_descs");
 	k->map.go_starts = loader__map_fd(k, "go_starts");
+	k->map.announced = loader__map_fd(k, "announced");
 	k->policy_write = loader__prog_fd(k, "policy_write");
 	k->conn_forget = loader__prog_fd(k, "conn_forget");
 	k->sweep = loader__prog_fd(k, "sweep");
@@ -129,6 +134,7 @@ fail:
 void kernel__detach(struct kernel *k)
 {
 	late__free(k);
+	nodejs__free(k);
 	uprobe__detach_all(k, false);
 	while (k->n_links)
 		bpf_link__destroy(k->links[--k->n_links]);
@@ -160,6 +166,8 @@ static int loader__try(struct kernel *k, const struct kernel_config *cfg,
 		char attach[160] = "";
 
 		err = backends__attach(k, attach, sizeof(attach));
+		if (!err && cfg->propagate_tcp)
+			err = propagate__attach(k, attach, sizeof(attach));
 		if (err)
 			snprintf(why, why_len, "%s back end: %s", kernel__backend_name(backend),
 				 attach);
@@ -194,10 +202,22 @@ int kernel__open(const struct kernel_config *cfg, struct kernel **out, char *why
 		free(k);
 		return -EPERM;
 	}
+	if (cfg->propagate_tcp) {
+		char reason[160];
+
+		err = propagate__try(reason, sizeof(reason));
+		if (err) {
+			snprintf(why, why_len, "--propagate=tcp is not possible here: %s", reason);
+			free(k);
+			return err == -EPERM ? -EPERM : -EOPNOTSUPP;
+		}
+		err = -EOPNOTSUPP;
+	}
 	k->uprobes_way = uprobe__way(cfg->uprobes);
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]) && err; i++)
 		if (!cfg->backend || cfg->backend == order[i])
 			err = loader__try(k, cfg, order[i], why, why_len);
+	backends__probed();
 	if (err) {
 		free(k);
 		return err == -EPERM && features__refused(NULL, 0) ? -EPERM : -EOPNOTSUPP;

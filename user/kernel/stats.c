@@ -45,6 +45,17 @@ static bool stats__run_time_known(const struct kernel *k)
 	return on;
 }
 
+/*
+ * The kernel runs no tracing program inside itself: one that a packet interrupts is not run for
+ * what the packet does. Only the program of sockets' states can be met by that, when it runs for a
+ * process (the others that packets lead to run with packets held off); and what packets do to
+ * states, it does not look at: connect(), shutdown() and close() are what processes do.
+ */
+static bool stats__refusal_loses(const char *prog)
+{
+	return strcmp(prog, "state_changed") != 0;
+}
+
 int kernel__stats(const struct kernel *k, struct kernel_stats *out)
 {
 	struct bpf_program *prog;
@@ -70,7 +81,8 @@ int kernel__stats(const struct kernel *k, struct kernel_stats *out)
 		p->name = bpf_program__name(prog);
 		p->run_count = info.run_cnt;
 		p->run_ns = info.run_time_ns;
-		p->recursion_misses = info.recursion_misses;
+		if (stats__refusal_loses(p->name))
+			p->recursion_misses = info.recursion_misses;
 		out->run_ns += p->run_ns;
 		out->recursion_misses += p->recursion_misses;
 		out->n_progs++;

@@ -330,6 +330,11 @@ static int find_call(struct kernel *k, struct lib_file *f, struct elf_file *elf,
 	return err;
 }
 
+static struct file_sites *group_of(struct lib_file *f, const struct probe_func *func)
+{
+	return func->on_demand ? &f->demand : func->uvloop ? &f->uvloop : &f->always;
+}
+
 static int prepare_func(struct kernel *k, struct lib_file *f, struct elf_file *elf,
 			const struct elf_func *at, size_t i, struct places *places)
 {
@@ -365,8 +370,7 @@ static int prepare_func(struct kernel *k, struct lib_file *f, struct elf_file *e
 	}
 	say_places(fn, places);
 	fn->entry = at[i].offset + places->entry.offset;
-	return add_exits(fn->func->on_demand ? &f->demand : &f->always, i, at[i].offset, fn->desc,
-			 places);
+	return add_exits(group_of(f, fn->func), i, at[i].offset, fn->desc, places);
 }
 
 static int add_entries(struct lib_file *f)
@@ -377,7 +381,7 @@ static int add_entries(struct lib_file *f)
 		const struct file_func *fn = &f->funcs[i];
 
 		if (fn->entry && needs_entry(&fn->func->desc))
-			err = add_site(fn->func->on_demand ? &f->demand : &f->always, i, fn->entry,
+			err = add_site(group_of(f, fn->func), i, fn->entry,
 				       PROBE_COOKIE(fn->desc, PROBE_AT_ENTER, fn->more), false);
 	}
 	return err;
@@ -480,7 +484,7 @@ int lib_file__load(struct kernel *k, int fd, const char *path, uint64_t wanted, 
 		return 0;
 	}
 	if (err && err != -ENOMEM && (f->lib = named_library(path, wanted))) {
-		f->n_funcs = f->always.n = f->demand.n = 0;
+		f->n_funcs = f->always.n = f->demand.n = f->uvloop.n = 0;
 		snprintf(f->why, sizeof(f->why), "%s", why[0] ? why : strerror(-err));
 		*out = f;
 		return 0;
@@ -569,10 +573,13 @@ void lib_file__free(struct kernel *k, struct lib_file *f)
 {
 	lib_file__detach(k, &f->always);
 	lib_file__detach(k, &f->demand);
+	lib_file__detach(k, &f->uvloop);
 	free(f->always.sites);
 	free(f->always.func);
 	free(f->demand.sites);
 	free(f->demand.func);
+	free(f->uvloop.sites);
+	free(f->uvloop.func);
 	goruntime__free(k, &f->go);
 	free(f->funcs);
 	free(f->path);

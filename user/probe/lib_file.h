@@ -39,6 +39,7 @@ struct lib_file {
 	struct list all;  /* the owner's */
 	unsigned refs;    /* the owner's: mappings */
 	unsigned wanting; /* the owner's: processes that want what is on demand */
+	unsigned uvloops; /* the owner's: processes that have uvloop */
 	bool ready;       /* the owner's: attached to, as far as it can be */
 	struct map_identity id;
 	uint64_t attached_at; /* CLOCK_BOOTTIME, ns */
@@ -51,7 +52,7 @@ struct lib_file {
 	size_t n_funcs;
 	struct python_facts python;
 	struct goruntime go;
-	struct file_sites always, demand;
+	struct file_sites always, demand, uvloop;
 };
 
 /*
@@ -62,7 +63,7 @@ struct lib_file {
  */
 int lib_file__load(struct kernel *k, int fd, const char *path, uint64_t wanted, bool program,
 		   const char *root, struct lib_file **out);
-/* Attach one of its two groups, if it isn't; says what failed in its functions' `why`. */
+/* Attach one of its groups, if it isn't; says what failed in its functions' `why`. */
 void lib_file__attach(struct kernel *k, struct lib_file *f, struct file_sites *group);
 void lib_file__detach(struct kernel *k, struct file_sites *group);
 /* Is the making of goroutines watched in all its ways? */

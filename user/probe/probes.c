@@ -59,6 +59,7 @@ struct process {
 	enum cipher cipher;
 	uint64_t seen;      /* when it was first looked at, CLOCK_BOOTTIME ns */
 	struct units units; /* its runtime */
+	bool uvloop;        /* its files are watched for that */
 	bool changed;       /* to be looked at */
 	uint64_t since;     /* ... because of something that happened then */
 	uint64_t rest;      /* but not before, CLOCK_BOOTTIME ns */
@@ -85,7 +86,8 @@ struct look {
 	struct mapping **maps;
 	size_t n, size;
 	struct units units;
-	bool found; /* what had not been known before */
+	bool uvloop; /* it is among them */
+	bool found;  /* what had not been known before */
 	char exe[PATH_MAX];
 	char root[32];
 	bool no_memory;
@@ -133,6 +135,19 @@ static void unwatch_cipher(struct probes *p, struct lib_file *f)
 {
 	if (f && !--f->wanting)
 		lib_file__detach(p->kernel, &f->demand);
+}
+
+/* A process with uvloop has these, or has them no more. */
+static void watch_uvloop(struct probes *p, struct mapping **maps, size_t n, bool watch)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct lib_file *f = maps[i]->file;
+
+		if (f && watch && !f->uvloops++ && f->ready)
+			lib_file__attach(p->kernel, f, &f->uvloop);
+		else if (f && !watch && !--f->uvloops)
+			lib_file__detach(p->kernel, &f->uvloop);
+	}
 }
 
 /* The process has it mapped. */
@@ -195,6 +210,8 @@ static void attach_file(struct probes *p, const struct process *pr, struct lib_f
 		log_debug("attached to %s of pid %d", f->path, pr->pid);
 	if (f->wanting)
 		lib_file__attach(p->kernel, f, &f->demand);
+	if (f->uvloops)
+		lib_file__attach(p->kernel, f, &f->uvloop);
 	lib_file__complain(f, pr->pid);
 	f->ready = true;
 }
@@ -294,6 +311,7 @@ static bool see_mapping(void *ctx, const struct map_file *mf)
 	uint64_t key = key_of(mf);
 	struct mapping *m = known_mapping(l, mf, key);
 
+	l->uvloop |= python__is_uvloop(mf->path);
 	if (!m)
 		m = new_mapping(l, mf, key);
 	if (l->no_memory)
@@ -320,6 +338,9 @@ static bool see_mapping(void *ctx, const struct map_file *mf)
 
 static void let_all_go(struct probes *p, struct process *pr)
 {
+	if (pr->uvloop)
+		watch_uvloop(p, pr->maps, pr->n, false);
+	pr->uvloop = false;
 	for (size_t i = 0; i < pr->n; i++)
 		let_go(p, pr, pr->maps[i]);
 	free(pr->maps);
@@ -347,12 +368,15 @@ static void look_at(struct probes *p, struct process *pr)
 	else if (err < 0 && err != -ESRCH)
 		log_warn("libraries of pid %d are not watched: its maps can't be read: %s", pr->pid,
 			 strerror(-err));
+	if (l.uvloop)
+		watch_uvloop(p, l.maps, l.n, true);
 	attach_new(p, pr);
 	/* What it has is held before what it had is let go. */
 	let_all_go(p, pr);
 	pr->maps = l.maps;
 	pr->n = l.n;
 	pr->size = l.size;
+	pr->uvloop = l.units.uvloop = l.uvloop;
 	for (size_t i = 0; i < pr->n; i++)
 		if (pr->maps[i]->file && lib_file__tells_goroutines(pr->maps[i]->file))
 			units__go(&l.units);
@@ -465,6 +489,9 @@ void probes__fork(struct probes *p, pid_t parent, pid_t child)
 		to->maps[to->n] = from->maps[to->n];
 		hold(p, to, to->maps[to->n]);
 	}
+	to->uvloop = from->uvloop;
+	if (to->uvloop)
+		watch_uvloop(p, to->maps, to->n, true);
 	if (from->changed)
 		probes__mapped(p, child, from->since, false);
 }
@@ -568,7 +595,7 @@ static void report_file(const struct lib_file *f, void (*fn)(void *, const struc
 		r.library = func->lib->title;
 		r.symbol = func->func->symbol;
 		r.attached = func->attached;
-		r.on_demand = func->func->on_demand;
+		r.on_demand = func->func->on_demand || func->func->uvloop;
 		r.offset = func->entry;
 		r.place = func->place;
 		r.why = func->why;

@@ -21,6 +21,8 @@ struct probe_func {
 	 * (BIO_read, BIO_write): see probes__want_cipher()
 	 */
 	bool on_demand;
+	/* Attached only while a process that has uvloop maps the file. */
+	bool uvloop;
 	/* Not attached in files that have this function too, which it only passes its call on to. */
 	const char *unless;
 	/*

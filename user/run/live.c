@@ -38,6 +38,8 @@ struct live {
 	const struct options *o;
 	struct kernel *kernel;
 	struct probes *probes;
+	struct node_helpers *helpers; /* NULL: not asked for */
+	bool said;                    /* that it traces */
 	struct source *ring;
 	struct pipeline *pipeline;
 	struct recorder *recorder;
@@ -226,6 +228,20 @@ static bool all_gone(struct live *l, uint64_t now)
 	return l->gone_since && now - l->gone_since >= CLOSING_NS;
 }
 
+/* Helpers first, where they were asked for: from this line on all is as it will be. */
+static void say_tracing(struct live *l, uint64_t now)
+{
+	if (l->helpers)
+		node_helpers__tick(l->helpers, now);
+	if (l->said || (l->helpers && node_helpers__busy(l->helpers)))
+		return;
+	l->said = true;
+	log_info("tracing %zu process%s (%s back end); Ctrl-C ends",
+		 live_processes__count(l->processes),
+		 live_processes__count(l->processes) == 1 ? "" : "es",
+		 kernel__backend_name(kernel__backend(l->kernel)));
+}
+
 static void loop(struct live *l)
 {
 	uint64_t began = clock__boottime();
@@ -237,6 +253,7 @@ static void loop(struct live *l)
 
 		probes__settle(l->probes);
 		flush_policies(l);
+		say_tracing(l, now);
 		if (n < 0) {
 			log_error("%s", l->ring->error);
 			return;
@@ -295,12 +312,23 @@ static void print_kernel_time(const struct kernel_stats *s)
 				  (double)s->progs[i].run_ns / (double)s->progs[i].run_count);
 }
 
+static void print_refused(const struct kernel_stats *s)
+{
+	for (size_t i = 0; i < s->n_progs; i++)
+		if (s->progs[i].recursion_misses)
+			log_info("  refused by the kernel: %llu runs of %s",
+				 (unsigned long long)s->progs[i].recursion_misses,
+				 s->progs[i].name);
+}
+
 static int finish(struct live *l)
 {
 	struct outcome out;
 	struct kernel_stats *s = calloc(1, sizeof(*s));
 	uint64_t made = 0;
 
+	node_helpers__free(l->helpers);
+	l->helpers = NULL;
 	drain(l);
 	record_stats(l);
 	uint64_t received = l->ring->received;
@@ -318,6 +346,7 @@ static int finish(struct live *l)
 
 	if (s) {
 		print_drops_per_cpu(l, s);
+		print_refused(s);
 		print_kernel_time(s);
 	}
 	free(s);
@@ -356,6 +385,8 @@ static int start(struct live *l, char *why, size_t why_len)
 		.verbose = o->verbose > 1,
 		.stats = o->verbose > 0,
 		.uprobes = o->libraries ? KERNEL_UPROBES_AUTO : KERNEL_UPROBES_OFF,
+		.propagate_tcp = o->propagate_tcp,
+		.node_helper = o->node_helper,
 	};
 	struct pipeline_hooks hooks = {
 		.ctx = l, .policy = policy, .forget = forget, .want_cipher = want_cipher
@@ -378,13 +409,17 @@ static int start(struct live *l, char *why, size_t why_len)
 		return EXIT_IMPOSSIBLE;
 	if (!open_probes(l, why, why_len))
 		return EXIT_IMPOSSIBLE;
+	if (o->node_helper && !(l->helpers = node_helpers__new(l->kernel))) {
+		snprintf(why, why_len, "out of memory");
+		return EXIT_IMPOSSIBLE;
+	}
 	l->ring = source__ring(kernel__ring_fd(l->kernel), why, why_len);
 	if (!l->ring)
 		return EXIT_IMPOSSIBLE;
 	if (o->record_path && !(l->recorder = recorder__open(o->record_path, why, why_len)))
 		return EXIT_IMPOSSIBLE;
 	refresh_clock(l);
-	return live_processes__select(l->processes, l->kernel, l->probes, why, why_len);
+	return live_processes__select(l->processes, l->kernel, l->probes, l->helpers, why, why_len);
 }
 
 /*
@@ -418,13 +453,14 @@ int live__run(const struct options *o)
 		if (l.recorder)
 			(void)recorder__close(l.recorder);
 	} else {
-		log_info("tracing %zu process%s (%s back end); Ctrl-C ends",
-			 live_processes__count(l.processes),
-			 live_processes__count(l.processes) == 1 ? "" : "es",
-			 kernel__backend_name(kernel__backend(l.kernel)));
+		say_tracing(&l, clock__boottime());
+		if (o->propagate_tcp)
+			log_info(
+				"propagating: new connections of traced processes carry trace context in a TCP option until weft ends (--propagate=tcp)");
 		loop(&l);
 		status = finish(&l);
 	}
+	node_helpers__free(l.helpers);
 	live_processes__free(l.processes);
 	source__close(l.ring);
 	probes__free(l.probes);

@@ -22,6 +22,7 @@ struct live_processes {
 	const struct options *o;
 	struct kernel *kernel;
 	struct probes *probes;
+	struct node_helpers *helpers; /* or NULL */
 	source_handler pass;
 	void *ctx;
 	struct table by_pid; /* struct traced */
@@ -113,6 +114,9 @@ static void describe(struct live_processes *lp, struct traced *t)
 
 static void warn_uring(struct live_processes *lp, const struct weft_proc *p)
 {
+	/* Node's inspector has an event loop of its own, and we had it opened. */
+	if (lp->helpers && memcmp(p->comm, "InspectorIo", sizeof("InspectorIo")) == 0)
+		return;
 	log_warn(
 		"pid %u (%.*s) uses io_uring, which the %s back end can't see: its spans will be missing",
 		p->h.pid, WEFT_COMM_LEN, p->comm,
@@ -143,8 +147,21 @@ static void consider(struct live_processes *lp, const struct weft_proc *p)
 		log_info("tracing pid %u too: %s", p->h.pid, info.service);
 		add(lp, p->h.pid, p->ppid);
 		probes__mapped(lp->probes, (pid_t)p->h.pid, p->h.ts, true);
+		if (lp->helpers)
+			node_helpers__consider(lp->helpers, (pid_t)p->h.pid, true);
 	}
 	process_info__free(&info);
+}
+
+/* A helper goes into what begins to run Node.js, and with what ends. */
+static void follow_helpers(struct live_processes *lp, const struct weft_event *ev)
+{
+	if (!lp->helpers)
+		return;
+	if (ev->kind == WEFT_EV_SELECT || ev->kind == WEFT_EV_EXEC)
+		node_helpers__consider(lp->helpers, (pid_t)ev->pid, true);
+	else if (ev->kind == WEFT_EV_EXIT)
+		node_helpers__exit(lp->helpers, (pid_t)ev->pid);
 }
 
 /* What libraries does it have now? */
@@ -167,6 +184,7 @@ void live_processes__before(struct live_processes *lp, const struct weft_event *
 	struct traced *t;
 
 	follow_libraries(lp, ev);
+	follow_helpers(lp, ev);
 	if (ev->kind == WEFT_EV_DATA)
 		probes__active(lp->probes, (pid_t)ev->pid, ev->ts);
 	switch (ev->kind) {
@@ -281,6 +299,8 @@ static void select_one(struct live_processes *lp, pid_t pid)
 	if (t)
 		read_comm(t);
 	probes__look(lp->probes, pid);
+	if (lp->helpers)
+		node_helpers__consider(lp->helpers, pid, false);
 }
 
 static void select_found(struct live_processes *lp)
@@ -290,12 +310,13 @@ static void select_found(struct live_processes *lp)
 }
 
 int live_processes__select(struct live_processes *lp, struct kernel *k, struct probes *probes,
-			   char *why, size_t why_len)
+			   struct node_helpers *helpers, char *why, size_t why_len)
 {
 	char again[256];
 
 	lp->kernel = k;
 	lp->probes = probes;
+	lp->helpers = helpers;
 	lp->open_ended = live_processes__watches_exec(lp);
 	/* Cgroups first: whoever enters one while the list is being read is caught by an event. */
 	if (select_cgroups(lp, why, why_len) < 0)

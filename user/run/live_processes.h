@@ -8,6 +8,7 @@
 #define WEFT_LIVE_PROCESSES_H
 
 #include "../cli/opts.h"
+#include "../probe/node_helper.h"
 #include "../probe/probe.h"
 #include "../source/source.h"
 
@@ -21,11 +22,11 @@ struct live_processes *live_processes__new(const struct options *o, source_handl
  */
 int live_processes__find(struct live_processes *lp, char *why, size_t why_len);
 /*
- * Put them under the filter, and who has come since, and their libraries under `probes`. Both must
- * outlive lp. An exit status, a line.
+ * Put them under the filter, and who has come since, and their libraries under `probes`; those that
+ * run Node.js are shown to `helpers`, if not NULL. All must outlive lp's use. An exit status, a line.
  */
 int live_processes__select(struct live_processes *lp, struct kernel *k, struct probes *probes,
-			   char *why, size_t why_len);
+			   struct node_helpers *helpers, char *why, size_t why_len);
 /*
  * Can a selector mean processes that are neither there now nor descendants of those? Then the
  * kernel shall tell of new programs.

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 
 #include "../call/call.h"
+#include "../conn/order.h"
+#include "../lib/block.h"
 #include "../lib/log.h"
 #include "../proto/engine.h"
 #include "../span/processes.h"
@@ -14,6 +16,7 @@
 
 #define FLUSH_MS 5000 /* for the exporter, at the end */
 #define TREE_LINES_PER_SECOND 60
+#define TRIM_NS (2000ull * 1000 * 1000)
 
 struct pipeline {
 	const struct options *o;
@@ -24,9 +27,11 @@ struct pipeline {
 	struct calls *calls;
 	struct engine *engine;
 	struct conns *conns;
+	struct order *order;
 	struct view *view;
 	struct export_queue *exporter;
 	uint64_t now;           /* the latest event or tick */
+	uint64_t trimmed;       /* when memory was last given back */
 	uint64_t traces, spans; /* given to the sinks */
 	int view_error;
 	uint64_t drops[WEFT_DROP_MAX]; /* told by a recorded file */
@@ -90,6 +95,42 @@ static void on_tls(void *ctx, struct conn *c)
 	conns__carries_tls(((struct pipeline *)ctx)->conns, c);
 }
 
+static void process_gone(struct pipeline *p, const struct weft_event *ev)
+{
+	conns__process_exit(p->conns, ev->pid, ev->ts);
+	calls__process_exit(p->calls, ev->pid, ev->ts);
+	tracer__process_exit(p->tracer, ev->pid);
+	processes__exit(p->processes, ev->pid, ev->ts);
+}
+
+/* An event whose turn it is. */
+static void take(void *pipeline, const struct weft_event *ev)
+{
+	struct pipeline *p = pipeline;
+
+	balance__receive(&p->books, ev->kind != WEFT_EV_DATA && ev->kind != WEFT_EV_CALL);
+	if (ev->kind == WEFT_EV_DATA)
+		tracer__awake(p->tracer, (const struct weft_data *)ev);
+	switch (ev->kind) {
+	case WEFT_EV_OPEN:
+	case WEFT_EV_DATA:
+	case WEFT_EV_EOF:
+	case WEFT_EV_SHUT:
+	case WEFT_EV_CLOSE:
+	case WEFT_EV_FIELDS:
+	case WEFT_EV_SESSION: conns__event(p->conns, ev); return;
+	case WEFT_EV_CONNECT: tracer__connect(p->tracer, (const struct weft_connect *)ev); return;
+	case WEFT_EV_CONTEXT: tracer__context(p->tracer, (const struct weft_context *)ev); return;
+	case WEFT_EV_UNIT: tracer__unit(p->tracer, (const struct weft_unit *)ev); return;
+	case WEFT_EV_CALL: calls__event(p->calls, (const struct weft_call *)ev); return;
+	case WEFT_EV_EXEC:
+		calls__process_exit(p->calls, ev->pid, ev->ts);
+		conns__process_exec(p->conns, ev->pid, ev->ts);
+		return;
+	case WEFT_EV_EXIT: process_gone(p, ev); return;
+	}
+}
+
 static bool make_conns(struct pipeline *p)
 {
 	struct conns_hooks hooks = { .ctx = p->hooks.ctx,
@@ -99,9 +140,11 @@ static bool make_conns(struct pipeline *p)
 	struct conn_sink cs = engine__conn_sink(p->engine);
 
 	p->conns = conns__new(p->o->max_conns, &cs, &p->books);
-	if (p->conns)
-		conns__set_hooks(p->conns, &hooks);
-	return p->conns;
+	if (!p->conns)
+		return false;
+	conns__set_hooks(p->conns, &hooks);
+	p->order = order__new(p->conns, take, p);
+	return p->order;
 }
 
 static bool wire(struct pipeline *p)
@@ -133,6 +176,7 @@ static bool wire(struct pipeline *p)
 
 static void release(struct pipeline *p)
 {
+	order__free(p->order);
 	conns__free(p->conns, p->now);
 	calls__free(p->calls, p->now);
 	engine__free(p->engine);
@@ -166,14 +210,6 @@ struct pipeline *pipeline__new(const struct options *o, const struct pipeline_ho
 	return p;
 }
 
-static void process_gone(struct pipeline *p, const struct weft_event *ev)
-{
-	conns__process_exit(p->conns, ev->pid, ev->ts);
-	calls__process_exit(p->calls, ev->pid, ev->ts);
-	tracer__process_exit(p->tracer, ev->pid);
-	processes__exit(p->processes, ev->pid, ev->ts);
-}
-
 static void stats(struct pipeline *p, const struct record_stats *s)
 {
 	memcpy(p->drops, s->drops, sizeof(p->drops));
@@ -196,36 +232,22 @@ void pipeline__event(void *pipeline, const struct weft_event *ev)
 	}
 	if (ev->ts > p->now)
 		p->now = ev->ts;
-	balance__receive(&p->books, ev->kind != WEFT_EV_DATA && ev->kind != WEFT_EV_CALL);
-	if (ev->kind == WEFT_EV_DATA)
-		tracer__awake(p->tracer, ev, ((const struct weft_data *)ev)->sleeps);
-	switch (ev->kind) {
-	case WEFT_EV_OPEN:
-	case WEFT_EV_DATA:
-	case WEFT_EV_EOF:
-	case WEFT_EV_SHUT:
-	case WEFT_EV_CLOSE:
-	case WEFT_EV_WRITTEN:
-	case WEFT_EV_SESSION: conns__event(p->conns, ev); return;
-	case WEFT_EV_CONNECT: tracer__connect(p->tracer, (const struct weft_connect *)ev); return;
-	case WEFT_EV_UNIT: tracer__unit(p->tracer, (const struct weft_unit *)ev); return;
-	case WEFT_EV_CALL: calls__event(p->calls, (const struct weft_call *)ev); return;
-	case WEFT_EV_EXEC:
-		calls__process_exit(p->calls, ev->pid, ev->ts);
-		conns__process_exec(p->conns, ev->pid, ev->ts);
-		return;
-	case WEFT_EV_EXIT: process_gone(p, ev); return;
-	}
+	order__event(p->order, ev);
 }
 
 bool pipeline__tick(struct pipeline *p, uint64_t now)
 {
 	if (now > p->now)
 		p->now = now;
+	order__tick(p->order, p->now);
 	conns__tick(p->conns, p->now);
 	calls__tick(p->calls, p->now);
 	tracer__tick(p->tracer, p->now);
 	processes__tick(p->processes, p->now);
+	if (p->now >= p->trimmed + TRIM_NS) {
+		p->trimmed = p->now;
+		blocks__trim();
+	}
 	if (p->view && !p->view_error)
 		p->view_error = view__tick(p->view, p->now);
 	return !p->view_error && (!p->o->max_spans || p->spans < p->o->max_spans);
@@ -235,6 +257,7 @@ void pipeline__finish(struct pipeline *p, struct outcome *out)
 {
 	*out = (struct outcome){ .exporting = p->exporter,
 				 .recursion_misses = p->recursion_misses };
+	order__flush(p->order);
 	engine__stop(p->engine);
 	conns__free(p->conns, p->now);
 	p->conns = NULL;

@@ -56,6 +56,12 @@ static bool event__session_valid(const struct weft_session *s)
 	       s->what >= WEFT_SESSION_OP && s->what <= WEFT_SESSION_IN;
 }
 
+static bool event__fields_valid(const struct weft_fields *f)
+{
+	return f->dir <= WEFT_IN && f->n && f->n <= WEFT_FIELDS_MAX &&
+	       (!f->all || f->n <= f->all) && f->h.size == sizeof(*f) + f->n * sizeof(f->f[0]);
+}
+
 static bool event__call_valid(const struct weft_call *c)
 {
 	uint32_t bytes = (uint32_t)c->text + c->text2;
@@ -110,6 +116,12 @@ bool event__valid(const struct weft_event *ev, size_t avail)
 		       event__session_valid((const void *)ev);
 	case WEFT_EV_CALL:
 		return ev->size >= sizeof(struct weft_call) && event__call_valid((const void *)ev);
+	case WEFT_EV_FIELDS:
+		return ev->size >= sizeof(struct weft_fields) &&
+		       event__fields_valid((const void *)ev);
+	case WEFT_EV_CONTEXT:
+		return ev->size == sizeof(struct weft_context) &&
+		       ((const struct weft_context *)ev)->dir <= WEFT_IN;
 	case WEFT_EV_UNIT: return ev->size == sizeof(struct weft_unit);
 	case RECORD_CLOCK: return ev->size == sizeof(struct record_clock);
 	case RECORD_PROCESS:

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "node.h"
 
+#include "../lib/block.h"
+
 #include <stdlib.h>
 
 #define NODE_ARENA_MAX 2048 /* tracestate */
@@ -14,6 +16,7 @@ static const struct {
 	[EVIDENCE_LAST_READ] = { "last-read", 0.9 },
 	[EVIDENCE_THREAD] = { "thread", 0.98 },
 	[EVIDENCE_BACKWARD] = { "backward", 0.98 },
+	[EVIDENCE_CALLBACK] = { "callback", 0.98 },
 	[EVIDENCE_CONTENT] = { "content", 0.95 },
 	[EVIDENCE_RUNTIME] = { "runtime", 0.99 },
 	[EVIDENCE_SOCKET] = { "socket", 1.0 },
@@ -31,10 +34,11 @@ double evidence__confidence(enum evidence why)
 
 struct node *node__new(struct tracer *t, struct exchange *x)
 {
-	struct node *n = calloc(1, sizeof(*n));
+	struct node *n = block__get(sizeof(*n));
 
 	if (!n)
 		return NULL;
+	memset(n, 0, sizeof(*n));
 	n->id = ++t->last_id;
 	n->server = x->server;
 	n->third_party = conn__third_party(x->conn);
@@ -44,9 +48,10 @@ struct node *node__new(struct tracer *t, struct exchange *x)
 	n->inside = x->seen == EXCHANGE_IN_CALL;
 	list__init(&n->children);
 	list__init(&n->sibling);
+	list__init(&n->chain);
 	arena__init(&n->arena, NODE_ARENA_MAX);
 	if (!table__put(&t->by_id, n->id, n)) {
-		free(n);
+		block__put(n, sizeof(*n));
 		return NULL;
 	}
 	list__append(&t->nodes, &n->all);
@@ -69,13 +74,15 @@ void node__free(struct tracer *t, struct node *n)
 	LIST_EACH (it, tmp, &n->children)
 		node__orphan(LIST_OF(it, struct node, sibling));
 	list__remove(&n->sibling);
+	list__remove(&n->chain);
 	list__remove(&n->all);
 	table__take(&t->by_id, n->id);
 	t->n_nodes--;
 	span__free(n->span);
-	free(n->keys);
+	if (n->keys != &n->first_key)
+		free(n->keys);
 	arena__reset(&n->arena);
-	free(n);
+	block__put(n, sizeof(*n));
 }
 
 struct node *node__by_id(const struct tracer *t, uint64_t id)

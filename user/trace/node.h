@@ -4,7 +4,7 @@
  *
  *   tracer.c    exchanges in, nodes made, spans built
  *   node.c      the tree: linking by evidence, never in a circle
- *   remote.c, socket.c, runtime.c, content.c, thread.c
+ *   remote.c, socket.c, runtime.c, content.c, callback.c, thread.c
  *               the layers: each one kind of evidence; layers.c lists them in one table
  *   revise.c    what is learnt of an exchange after it was handed over
  *   sdk.c       processes that need no spans from us
@@ -29,6 +29,8 @@ enum evidence {
 	EVIDENCE_THREAD,
 	/* the answer to the request was written right after the answer to the call was read */
 	EVIDENCE_BACKWARD,
+	/* an event loop made it in a callback of its request's, or was answered in one */
+	EVIDENCE_CALLBACK,
 	/* a proxy's call that is like the request that it passes on */
 	EVIDENCE_CONTENT,
 	EVIDENCE_RUNTIME, /* the runtime's own unit of work */
@@ -71,10 +73,20 @@ struct node {
 	uint8_t remote_flags;
 	struct slice remote_state; /* in `arena` */
 
+	/* the same that went beside it (struct weft_context): sent by a client, received by a server */
+	bool beside;
+	uint8_t beside_trace[16], beside_span[8];
+	uint64_t
+		beside_cause; /* client: for the request that is there; 0 for none that was known */
+	uint32_t beside_cause_pos;
+	uint64_t on_conn; /* connection and position of the request's first byte */
+	uint32_t on_pos;
+
 	/* socket layer: where the request lies on the wire */
-	uint64_t pair; /* hash of the two ends; 0: cannot be paired */
-	uint64_t *keys;
+	uint64_t pair;  /* hash of the two ends; 0: cannot be paired */
+	uint64_t *keys; /* n_keys; NULL: none yet */
 	size_t n_keys;
+	uint64_t first_key;
 
 	/* thread layer */
 	uint64_t thread;    /* key of the thread that serves it (server) or made it (client) */
@@ -97,6 +109,14 @@ struct node {
 	bool claimer_answered_twice;
 	/* client: the first call on a connection, and it is not known for whom that was made */
 	bool maker_unseen;
+
+	/* callback layer, client: key of the event loop that made it; 0: it was none */
+	uint64_t loop;
+	bool loop_whole;   /* of that all is known that follows from the order of its events */
+	struct list chain; /* a ring of the calls that are for the same request */
+	uint64_t cause;    /* which is this one; 0 not known */
+	bool chain_clash;  /* two requests claim the ring */
+	bool answering;    /* server: a part of its answer was written */
 
 	/* content layer, server: a hash of what a proxy passes on; 0: not looked at */
 	uint64_t likeness;
@@ -137,17 +157,25 @@ struct tracer {
 	struct table alike;   /* struct alike, by likeness */
 	struct {
 		struct table threads, conns; /* struct unit_thread, unit_conn */
+		struct table pids;           /* processes that tell of units */
 		struct list threads_by_use, conns_by_use;
 	} units; /* runtime layer; bounded likewise */
 	struct list threads_by_use, pools_by_use, owners_by_use;
+	struct table loops; /* callback layer: struct loop; bounded likewise */
+	struct list loops_by_use;
+	struct {
+		struct table by_place; /* remote layer: struct beside, by connection and position */
+		struct list by_age;
+	} beside;
 };
 
 /* One kind of evidence. Any member but the name may be NULL. */
 struct layer {
 	const char *name;
-	void (*awake)(struct tracer *t, const struct weft_event *ev, uint16_t sleeps);
+	void (*awake)(struct tracer *t, const struct weft_data *d);
 	void (*connecting)(struct tracer *t, const struct weft_connect *c);
 	void (*unit)(struct tracer *t, const struct weft_unit *u);
+	void (*context)(struct tracer *t, const struct weft_context *c);
 	void (*begin)(struct tracer *t, struct node *n, struct exchange *x, uint32_t req_pos);
 	void (*moved)(struct tracer *t, struct node *n, enum proto_dir dir, uint32_t tid,
 		      uint64_t ts);
@@ -187,6 +215,9 @@ double evidence__confidence(enum evidence why);
  */
 bool thread__holds(struct tracer *t, struct node *call, bool outside);
 
+/* callback.c: the same, for what it said. */
+bool callback__holds(const struct tracer *t, const struct node *call);
+
 /*
  * tracer.c: a call that is the first on its connection began with connect(), unless the connection
  * was made long before, to be kept. Only for a connection that was made for it.
@@ -198,6 +229,10 @@ bool node__describe(const struct node *n, struct arena *scratch, struct facts *f
 /* tracer.c: the remote layer's facts of a node that has not ended yet */
 void node__read_context(struct node *n);
 void remote__take(struct node *n, const struct facts_context *c);
+/* remote.c: what came beside the request counts, where nothing came in it */
+void remote__take_beside(struct node *n);
+/* remote.c: the trace id that calls of a trace were sent with, if it may be the trace's; or NULL */
+const uint8_t *remote__sent_trace(struct node *root);
 
 /* sdk.c: the process exports spans like this one itself. */
 bool sdk__has_its_own(const struct tracer *t, const struct node *n);

@@ -15,6 +15,8 @@
  * A span waits no longer than this for its root; then it leaves with the ids that it will have had.
  */
 #define HOLD_NS (30ull * 1000 * 1000 * 1000)
+/* How long an event loop's call waits for its request to show itself. */
+#define CLAIM_NS (10ull * 1000 * 1000 * 1000)
 #define HELD_MAX 30000
 
 #define OTLP_FLAG_KNOWN 0x100 /* it is known whether the parent is remote */
@@ -41,8 +43,11 @@ static void judge(struct tracer *t, struct node *n)
 	n->judged = true;
 	/* What a request left behind, to be done after its answer, is still its own. */
 	outside &= n->evidence != EVIDENCE_RUNTIME;
-	if (!thread__holds(t, n, outside) || outside || own_context(n))
+	if (!thread__holds(t, n, outside) || !callback__holds(t, n) || outside || own_context(n)) {
 		node__orphan(n);
+		/* An event loop's may still show whose it is. */
+		n->judged = !n->loop;
+	}
 }
 
 static bool waits_for_judgement(const struct node *n)
@@ -76,6 +81,7 @@ static bool has_span(const uint8_t span_id[8])
 static void pin_root(struct node *n)
 {
 	node__read_context(n);
+	remote__take_beside(n);
 	if (!n->remote && n->left) {
 		memcpy(n->trace_id, n->left_trace, 16);
 		memcpy(n->parent_span, n->left_span, 8);
@@ -85,7 +91,11 @@ static void pin_root(struct node *n)
 		return;
 	}
 	if (!n->remote) {
+		const uint8_t *sent = remote__sent_trace(n);
+
 		ids__trace(n->trace_id);
+		if (sent)
+			memcpy(n->trace_id, sent, 16);
 		n->flags = TRACE_FLAG_SAMPLED | IDS_FLAG_RANDOM | OTLP_FLAG_KNOWN;
 		return;
 	}
@@ -109,6 +119,8 @@ static void pin(struct node *n)
 		return;
 	n->pinned = true;
 	ids__span(n->span_id);
+	if (n->beside && !n->server)
+		memcpy(n->span_id, n->beside_span, 8);
 	if (!p) {
 		pin_root(n);
 		return;
@@ -146,6 +158,19 @@ static void fit_tree(struct node *n)
 	fit(n);
 }
 
+/* The other end was told another trace id than the call's: what was sent. */
+static void link_sent(struct span *s, const struct node *n)
+{
+	if (n->server || !n->beside || memcmp(n->beside_trace, n->trace_id, 16) == 0 ||
+	    s->n_links == SPAN_LINKS_MAX)
+		return;
+	struct span_link *link = &s->links[s->n_links++];
+
+	memset(link, 0, sizeof(*link));
+	memcpy(link->trace_id, n->beside_trace, 16);
+	memcpy(link->span_id, n->beside_span, 8);
+}
+
 static struct span *finish(const struct tracer *t, struct node *n)
 {
 	struct span *s = n->span;
@@ -156,6 +181,7 @@ static struct span *finish(const struct tracer *t, struct node *n)
 	memcpy(s->parent_id, n->parent_span, 8);
 	s->flags = n->flags;
 	s->trace_state = arena__copy(&s->arena, n->trace_state);
+	link_sent(s, n);
 	if (n->source) {
 		span__set_str(s, "weft.parent.source", slice__cstr(n->source));
 		span__set_double(s, "weft.parent.confidence", n->confidence);
@@ -243,19 +269,37 @@ static void judge_all(struct tracer *t, bool at_once)
 }
 
 /*
+ * Processes that serve a request which is older than where a walk through all nodes, from the
+ * oldest on, has got to.
+ */
+struct serving {
+	struct table pids;
+};
+
+/* An event loop's call whose request may still show itself, up to the end of the oldest of them. */
+static bool may_be_claimed(const struct tracer *t, struct serving *s, const struct node *n)
+{
+	if (n->server && !grace_is_over(t, n))
+		table__put(&s->pids, n->pid, s);
+	return n->loop && !n->parent && t->now < n->end + CLAIM_NS && table__get(&s->pids, n->pid);
+}
+
+/*
  * Whose turn it is to leave: the root of a settled tree; or what has waited too long (or when too
  * much is held) below a span that has not ended, with the ids of the trace that it will have been
  * part of.
  */
-static bool leaves(const struct tracer *t, const struct node *n)
+static bool leaves(const struct tracer *t, struct serving *s, const struct node *n)
 {
+	bool waits = may_be_claimed(t, s, n);
+
 	if (!n->ended)
 		return false;
 	if (n->parent && n->parent->ended)
 		return false;
 	if (t->n_nodes > HELD_MAX || t->now >= n->end + HOLD_NS)
 		return true;
-	return !n->parent && settled(t, n);
+	return !n->parent && !waits && settled(t, n);
 }
 
 void release__settled(struct tracer *t)
@@ -267,15 +311,17 @@ void release__settled(struct tracer *t)
 	 */
 	uint64_t *ids = calloc(t->n_nodes + 1, sizeof(*ids));
 	size_t n_ids = 0;
+	struct serving serving = { 0 };
 
 	if (!ids)
 		return;
 	LIST_EACH (it, tmp, &t->nodes) {
 		const struct node *n = LIST_OF(it, struct node, all);
 
-		if (leaves(t, n))
+		if (leaves(t, &serving, n))
 			ids[n_ids++] = n->id;
 	}
+	table__free(&serving.pids);
 	for (size_t i = 0; i < n_ids; i++) {
 		struct node *n = node__by_id(t, ids[i]);
 

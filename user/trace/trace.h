@@ -44,10 +44,12 @@ void tracer__set_clock(struct tracer *t, int64_t realtime_minus_boottime);
  * doing now.
  */
 void tracer__connect(struct tracer *t, const struct weft_connect *c);
-/* A thread moved bytes; `sleeps` of struct weft_data. Called before the engine gets the event. */
-void tracer__awake(struct tracer *t, const struct weft_event *ev, uint16_t sleeps);
+/* A thread moved bytes. Called before the engine gets the event. */
+void tracer__awake(struct tracer *t, const struct weft_data *d);
 /* What a thread's runtime says of it, told before the event that it is about. */
 void tracer__unit(struct tracer *t, const struct weft_unit *u);
+/* Trace context that travelled beside a request's bytes, told before them. */
+void tracer__context(struct tracer *t, const struct weft_context *c);
 /* A process ended: nothing of its threads is remembered. */
 void tracer__process_exit(struct tracer *t, uint32_t pid);
 /* Release what is settled. `now`: CLOCK_BOOTTIME ns, or the file's time. */

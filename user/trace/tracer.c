@@ -18,8 +18,10 @@ struct tracer *tracer__new(const struct tracer_config *cfg)
 	list__init(&t->threads_by_use);
 	list__init(&t->pools_by_use);
 	list__init(&t->owners_by_use);
+	list__init(&t->loops_by_use);
 	list__init(&t->units.threads_by_use);
 	list__init(&t->units.conns_by_use);
+	list__init(&t->beside.by_age);
 	return t;
 }
 
@@ -256,11 +258,11 @@ struct exchange_sink tracer__exchange_sink(struct tracer *t)
 	};
 }
 
-void tracer__awake(struct tracer *t, const struct weft_event *ev, uint16_t sleeps)
+void tracer__awake(struct tracer *t, const struct weft_data *d)
 {
 	for (size_t i = 0; layer_table[i]; i++)
 		if (layer_table[i]->awake)
-			layer_table[i]->awake(t, ev, sleeps);
+			layer_table[i]->awake(t, d);
 }
 
 void tracer__unit(struct tracer *t, const struct weft_unit *u)
@@ -268,6 +270,13 @@ void tracer__unit(struct tracer *t, const struct weft_unit *u)
 	for (size_t i = 0; layer_table[i]; i++)
 		if (layer_table[i]->unit)
 			layer_table[i]->unit(t, u);
+}
+
+void tracer__context(struct tracer *t, const struct weft_context *c)
+{
+	for (size_t i = 0; layer_table[i]; i++)
+		if (layer_table[i]->context)
+			layer_table[i]->context(t, c);
 }
 
 void tracer__process_exit(struct tracer *t, uint32_t pid)
