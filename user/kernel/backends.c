@@ -138,6 +138,16 @@ void backends__choose(struct bpf_object *obj, enum kernel_backend backend)
 	}
 }
 
+int backends__keep(struct kernel *k, struct bpf_link *link)
+{
+	if (k->n_links == KERNEL_LINKS_MAX) {
+		bpf_link__destroy(link);
+		return -E2BIG;
+	}
+	k->links[k->n_links++] = link;
+	return 0;
+}
+
 static int part__attach(struct kernel *k, const struct part *p, struct bpf_program *prog, char *why,
 			size_t why_len)
 {
@@ -150,12 +160,7 @@ static int part__attach(struct kernel *k, const struct part *p, struct bpf_progr
 			 strerror(-err));
 		return err;
 	}
-	if (k->n_links == KERNEL_LINKS_MAX) {
-		bpf_link__destroy(link);
-		return -E2BIG;
-	}
-	k->links[k->n_links++] = link;
-	return 0;
+	return backends__keep(k, link);
 }
 
 int backends__attach(struct kernel *k, char *why, size_t why_len)

@@ -53,6 +53,8 @@ struct kernel {
 
 /* One way of watching, tried for real with the smallest program there is. Leaves nothing behind. */
 int backends__probe(enum kernel_backend backend, char *why, size_t why_len);
+/* The link is the kernel's from now on, and destroyed with it, or at once: -E2BIG, too many. */
+int backends__keep(struct kernel *k, struct bpf_link *link);
 /* No more is asked for now: what was kept for the next question goes. */
 void backends__probed(void);
 

@@ -102,10 +102,5 @@ int propagate__attach(struct kernel *k, char *why, size_t why_len)
 			 strerror(-err));
 		return err;
 	}
-	if (k->n_links == KERNEL_LINKS_MAX) {
-		bpf_link__destroy(link);
-		return -E2BIG;
-	}
-	k->links[k->n_links++] = link;
-	return 0;
+	return backends__keep(k, link);
 }

@@ -12,17 +12,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "../target/target.h"
+
 #define INSPECTOR_PORT 9229
 #define LISTENERS_MAX 4096
 
 /* The listening TCP sockets of a network namespace. */
-struct listener {
-	uint64_t inode;
-	uint16_t port;
-	bool v6;
-	uint8_t ip[16]; /* network order */
-};
-
 struct listeners {
 	size_t n;
 	struct listener v[LISTENERS_MAX];

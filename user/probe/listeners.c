@@ -4,75 +4,43 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#define STATE_LISTEN 0x0a
-
-/* Addresses are written as 32-bit words in host order, whose bytes are in network order. */
-static bool read_ip(const char *hex, struct listener *l)
+/* Counts one that has no room, and ends there. */
+static bool add(void *listeners, const struct listener *l)
 {
-	size_t words = strlen(hex) / 8;
-	uint32_t word;
+	struct listeners *out = listeners;
 
-	if (words != 1 && words != 4)
-		return false;
-	l->v6 = words == 4;
-	for (size_t i = 0; i < words; i++) {
-		if (sscanf(hex + 8 * i, "%8x", &word) != 1)
-			return false;
-		memcpy(l->ip + 4 * i, &word, 4);
-	}
-	return true;
-}
-
-/* The kernel writes listening sockets first. */
-static int read_table(pid_t pid, const char *name, struct listeners *out)
-{
-	char path[48], line[512], hex[40];
-	int err = 0;
-
-	snprintf(path, sizeof(path), "/proc/%d/net/%s", (int)pid, name);
-	FILE *f = fopen(path, "re");
-
-	if (!f)
-		return -errno;
-	if (!fgets(line, sizeof(line), f)) /* the heading */
-		line[0] = '\0';
-	while (!err && fgets(line, sizeof(line), f)) {
-		struct listener l = { 0 };
-		unsigned port, state;
-		unsigned long long inode;
-
-		if (sscanf(line,
-			   " %*d: %39[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %*u %*d %llu",
-			   hex, &port, &state, &inode) != 4)
-			continue;
-		if (state != STATE_LISTEN)
-			break;
-		l.inode = inode;
-		l.port = (uint16_t)port;
-		if (!read_ip(hex, &l))
-			continue;
-		if (out->n == LISTENERS_MAX)
-			err = -E2BIG;
-		else
-			out->v[out->n++] = l;
-	}
-	fclose(f);
-	return err;
+	if (out->n < LISTENERS_MAX)
+		out->v[out->n] = *l;
+	return out->n++ < LISTENERS_MAX;
 }
 
 int listeners__read(pid_t pid, struct listeners *out)
 {
-	out->n = 0;
-	int err = read_table(pid, "tcp", out);
+	char path[32];
 
-	if (err)
+	out->n = 0;
+	snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir < 0)
+		return -errno;
+	int err = listeners__each(dir, "net/tcp", add, out);
+
+	if (!err) {
+		err = listeners__each(dir, "net/tcp6", add, out);
+		if (err == -ENOENT) /* a kernel without IPv6 */
+			err = 0;
+	}
+	close(dir);
+	if (out->n <= LISTENERS_MAX)
 		return err;
-	err = read_table(pid, "tcp6", out);
-	return err == -ENOENT ? 0 : err; /* a kernel without IPv6 */
+	out->n = LISTENERS_MAX;
+	return err ? err : -E2BIG;
 }
 
 bool listeners__holds(pid_t pid, uint64_t inode)

@@ -10,7 +10,7 @@
  *   environ.c     OTEL_* in a process's environment
  *   elf.c         what a program file says of its language
  *   runtime.c     language, runtime and its version, known libraries
- *   ports.c       TCP ports that a process listens on
+ *   listeners.c   listening sockets of a network namespace; ports.c: which of them are a process's
  *   service_name.c  puts the naming rules in their order
  *   process.c     struct process_info;  resource.c: its OTLP attributes;  resolve.c: selectors
  */

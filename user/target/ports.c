@@ -14,20 +14,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#define STATE_LISTEN 0x0a
-
-struct listener {
-	uint64_t inode;
-	uint16_t port;
-};
-
 struct listeners {
 	struct listener *v;
 	size_t n, size;
 };
 
-static bool add(struct listeners *l, uint64_t inode, uint16_t port)
+static bool add(void *listeners, const struct listener *found)
 {
+	struct listeners *l = listeners;
+
 	if (l->n == l->size) {
 		struct listener *more = realloc(l->v, (l->size + 64) * sizeof(*more));
 
@@ -36,44 +31,8 @@ static bool add(struct listeners *l, uint64_t inode, uint16_t port)
 		l->v = more;
 		l->size += 64;
 	}
-	l->v[l->n++] = (struct listener){ inode, port };
+	l->v[l->n++] = *found;
 	return true;
-}
-
-/*
- * The kernel writes listening sockets first; reading ends at the first other one, however many
- * connections there are.
- */
-static void read_table(int dir, const char *name, struct listeners *l)
-{
-	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
-	FILE *f = fd < 0 ? NULL : fdopen(fd, "r");
-	char line[512];
-
-	if (!f) {
-		if (fd >= 0)
-			close(fd);
-		return;
-	}
-	bool first = true;
-
-	while (fgets(line, sizeof(line), f)) {
-		unsigned port, state;
-		unsigned long long inode;
-
-		if (first) { /* the heading */
-			first = false;
-			continue;
-		}
-		/* sl local:port remote:port st queues timer retransmits uid timeout inode */
-		if (sscanf(line,
-			   " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*x:%*x %*x:%*x %*x %*u %*d %llu",
-			   &port, &state, &inode) != 3)
-			continue;
-		if (state != STATE_LISTEN || !add(l, inode, (uint16_t)port))
-			break;
-	}
-	fclose(f);
 }
 
 static void take_port(struct process_info *p, uint16_t port)
@@ -127,8 +86,8 @@ static const struct listeners *read_listeners(int dir)
 	if (ns[0] && strcmp(ns, kept_ns) == 0 && now - kept_at < keep_ns)
 		return &kept;
 	kept.n = 0;
-	read_table(dir, "net/tcp", &kept);
-	read_table(dir, "net/tcp6", &kept);
+	(void)listeners__each(dir, "net/tcp", add, &kept);
+	(void)listeners__each(dir, "net/tcp6", add, &kept);
 	memcpy(kept_ns, ns, sizeof(ns));
 	kept_at = now;
 	return &kept;

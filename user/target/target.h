@@ -122,4 +122,23 @@ bool targets__match(const struct selector *sel, size_t n, const struct process_i
  */
 int targets__open_cgroup(const char *path, char *why, size_t why_len);
 
+/* listeners.c */
+
+/* A listening TCP socket. */
+struct listener {
+	uint64_t inode;
+	uint16_t port;
+	bool v6;
+	uint8_t ip[16]; /* network order; IPv4: the first 4 bytes */
+};
+
+/*
+ * The listening sockets of the network namespace of a process: `dir` is its directory in /proc,
+ * `table` "net/tcp" or "net/tcp6". The kernel writes them first, and reading ends at the first other
+ * one, however many connections there are, or where `take` returns false. 0, or negative errno: the
+ * table can't be opened.
+ */
+int listeners__each(int dir, const char *table, bool (*take)(void *ctx, const struct listener *l),
+		    void *ctx);
+
 #endif /* WEFT_TARGET_H */
