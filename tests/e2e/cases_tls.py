@@ -311,7 +311,7 @@ def library_of_a_new_program(ctx):
         with subprocess.Popen(["sh", "-c", 'read go; exec "$@"', "sh", *argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL) as client:
             try:
-                with weft_on(ctx, servers.pids["nginx_tls"], client.pid, more=["-v"]) as weft:
+                with weft_on(ctx, servers.pids["nginx_tls"], client.pid) as weft:
                     weft.wait_attached()
                     client.stdin.write(b"go\n")
                     client.stdin.flush()

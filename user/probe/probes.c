@@ -204,8 +204,8 @@ static void attach_file(struct probes *p, const struct process *pr, struct lib_f
 {
 	lib_file__attach(p->kernel, f, &f->always);
 	if (pr->since && f->always.attached)
-		log_debug("attached to %s of pid %d %.1f ms after it was mapped", f->path, pr->pid,
-			  (double)(int64_t)(f->attached_at - pr->since) / 1e6);
+		log_info("attached to %s of pid %d %.1f ms after it was mapped", f->path, pr->pid,
+			 (double)(int64_t)(f->attached_at - pr->since) / 1e6);
 	else if (f->always.attached)
 		log_debug("attached to %s of pid %d", f->path, pr->pid);
 	if (f->wanting)
