@@ -6,7 +6,6 @@
 #include "opts.h"
 
 #include <argp.h>
-#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@
 
 #include "../lib/log.h"
 #include "name_list.h"
+#include "values.h"
 
 #define RING_MIN (256ull << 10)
 #define RING_MAX (1ull << 30)
@@ -207,22 +207,6 @@ static int wrong(struct parse *p, const char *fmt, ...)
 	return EINVAL;
 }
 
-/* A decimal number of digits only, min..max. */
-static bool read_number(const char *s, size_t n, uint64_t min, uint64_t max, uint64_t *out)
-{
-	uint64_t v = 0;
-
-	if (n == 0 || n > 19)
-		return false;
-	for (size_t i = 0; i < n; i++) {
-		if (!isdigit((unsigned char)s[i]))
-			return false;
-		v = v * 10 + (uint64_t)(s[i] - '0');
-	}
-	*out = v;
-	return v >= min && v <= max;
-}
-
 static int add_selector(struct parse *p, enum selector_kind kind, const char *text, long number)
 {
 	struct options *o = p->o;
@@ -248,7 +232,7 @@ static int add_numbers(struct parse *p, enum selector_kind kind, const char *tex
 		size_t n = strcspn(s, ",");
 		uint64_t v;
 
-		if (!read_number(s, n, 1, kind == SELECT_PID ? PID_LIMIT : PORT_MAX, &v))
+		if (!value__number(s, n, 1, kind == SELECT_PID ? PID_LIMIT : PORT_MAX, &v))
 			return kind == SELECT_PID
 				       ? wrong(p,
 					       "-p %s: not a process number; write -p 1234 or -p 1234,5678",
@@ -324,14 +308,9 @@ static int set_propagate(struct parse *p, const char *text)
 
 static int set_endpoint(struct parse *p, const char *text)
 {
-	size_t scheme = strncmp(text, "http://", 7) == 0    ? 7
-			: strncmp(text, "https://", 8) == 0 ? 8
-							    : 0;
-
-	for (const char *s = text; *s; s++)
-		if ((unsigned char)*s <= ' ' || *s == 0x7f)
-			return wrong(p, "--otlp: the URL holds a blank or control character");
-	if (!scheme || !text[scheme] || strchr("/:?#", text[scheme]))
+	if (!value__is_plain(text))
+		return wrong(p, "--otlp: the URL holds a blank or control character");
+	if (!value__is_url(text))
 		return wrong(p, "--otlp %s: not a URL with a host; write http://localhost:4318",
 			     text);
 	p->o->otlp_endpoint = text;
@@ -340,45 +319,19 @@ static int set_endpoint(struct parse *p, const char *text)
 
 static int set_duration(struct parse *p, const char *text)
 {
-	static const struct {
-		const char *unit;
-		double ns;
-	} units[] = { { "", 1e9 }, { "ms", 1e6 }, { "s", 1e9 }, { "m", 60e9 }, { "h", 3600e9 } };
-	size_t n = strspn(text, "0123456789.");
-	char *end;
-	double v = n ? strtod(text, &end) : 0;
-
-	if (n && end == text + n) {
-		for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++) {
-			if (strcmp(text + n, units[i].unit) != 0)
-				continue;
-			v *= units[i].ns;
-			/* from a nanosecond to ten years */
-			if (v < 1 || v > 10 * 365.25 * 86400e9)
-				break;
-			p->o->duration_ns = (uint64_t)v;
-			return 0;
-		}
-	}
-	return wrong(p, "--duration %s: not a time; write 500ms, 10s, 2m or 1h", text);
+	if (!value__duration(text, &p->o->duration_ns))
+		return wrong(p, "--duration %s: not a time; write 500ms, 10s, 2m or 1h", text);
+	return 0;
 }
 
 static int set_ring_size(struct parse *p, const char *text)
 {
-	size_t n = strspn(text, "0123456789");
-	unsigned shift = 0;
-	uint64_t v;
+	uint64_t bytes;
 
-	switch (toupper((unsigned char)text[n])) {
-	case 'K': shift = 10; break;
-	case 'M': shift = 20; break;
-	case 'G': shift = 30; break;
-	}
-	if (text[n + (shift != 0)] || !read_number(text, n, 1, RING_MAX >> shift, &v) ||
-	    v << shift < RING_MIN)
+	if (!value__size(text, RING_MIN, RING_MAX, &bytes))
 		return wrong(p, "--ring-size %s: not a size from 256K to 1G; write 512K, 8M or 1G",
 			     text);
-	p->o->ring_bytes = (size_t)(v << shift);
+	p->o->ring_bytes = (size_t)bytes;
 	return 0;
 }
 
@@ -386,7 +339,7 @@ static int set_max_conns(struct parse *p, const char *text)
 {
 	uint64_t v;
 
-	if (!read_number(text, strlen(text), CONNS_MIN, CONNS_MAX, &v))
+	if (!value__number(text, strlen(text), CONNS_MIN, CONNS_MAX, &v))
 		return wrong(p, "--max-connections %s: not a number from %u to %u", text, CONNS_MIN,
 			     CONNS_MAX);
 	p->o->max_conns = (uint32_t)v;
@@ -395,7 +348,7 @@ static int set_max_conns(struct parse *p, const char *text)
 
 static int set_max_spans(struct parse *p, const char *text)
 {
-	if (!read_number(text, strlen(text), 1, UINT64_MAX, &p->o->max_spans))
+	if (!value__number(text, strlen(text), 1, UINT64_MAX, &p->o->max_spans))
 		return wrong(p, "--max-spans %s: not a number of spans from 1 on", text);
 	return 0;
 }
@@ -660,7 +613,7 @@ static void look_at_terminal(struct options *o)
 	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col)
 		width = size.ws_col;
 	else if (columns)
-		read_number(columns, strlen(columns), 1, 10000, &width);
+		value__number(columns, strlen(columns), 1, 10000, &width);
 	if (width == 0 || width > 10000)
 		width = 80;
 	o->columns = width < 40 ? 40 : (int)width;
