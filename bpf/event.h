@@ -370,7 +370,10 @@ struct weft_policy {
 	__u8 linked; /* TLS sessions: the carrier is known, no more SESSION events */
 	__u8 frames; /* enum weft_frames */
 	__u8 fields; /* bits by enum weft_dir: WEFT_EV_FIELDS of its header blocks are wanted */
-	__u8 pad[2];
+	__u8 role;   /* enum weft_role: TLS sessions, the program's side by their carrier's */
+	__u8 pad[5];
+	/* TLS: key in the connection table, of a session its carrier's, of a carrier its session's; 0 */
+	__u64 other;
 };
 
 /*
@@ -387,7 +390,6 @@ struct weft_policy_entry {
 	__u64 sock; /* key of the connection table */
 	__u64 conn; /* must still be this connection, else nothing is changed */
 	struct weft_policy policy;
-	__u32 pad;
 };
 
 #define WEFT_POLICY_BATCH 64
@@ -412,7 +414,7 @@ _Static_assert(sizeof(struct weft_proc) == 64, "weft_proc");
 _Static_assert(sizeof(struct weft_field) == 168, "weft_field");
 _Static_assert(sizeof(struct weft_fields) == 40, "weft_fields");
 _Static_assert(sizeof(struct weft_part) == 8, "weft_part");
-_Static_assert(sizeof(struct weft_policy) == 20, "weft_policy");
-_Static_assert(sizeof(struct weft_policy_entry) == 40, "weft_policy_entry");
+_Static_assert(sizeof(struct weft_policy) == 32, "weft_policy");
+_Static_assert(sizeof(struct weft_policy_entry) == 48, "weft_policy_entry");
 
 #endif /* WEFT_EVENT_H */

@@ -160,7 +160,6 @@ struct conn_state {
 	__u8 writing; /* TLS sessions of Go: a Write has begun and not told yet */
 	__u8 pad[3];
 	__u32 asked; /* where the bytes began that were read last without writing in between */
-	__u32 pad2;
 	struct follow follow[2]; /* by enum weft_dir */
 };
 

@@ -151,6 +151,21 @@ static __always_inline struct conn_state *unit__conn(__u64 sock, __u64 ino)
 }
 
 /*
+ * What was accepted is a socket; if that carries TLS, requests are read from the session. (While
+ * it is not known which, user space finds out what is meant.)
+ */
+static __always_inline struct conn_state *unit__plaintext(struct conn_state *st)
+{
+	__u64 key = st->policy.other;
+	struct conn_state *session;
+
+	if (!key || unit__is_session(st->sock))
+		return st;
+	session = bpf_map_lookup_elem(&conns, &key);
+	return session && session->policy.other == st->sock ? session : st;
+}
+
+/*
  * What a label says at this moment, if anything: a connection and how far it has been read. Where
  * the unit did not read that far itself, it may be ahead of what the unit is at.
  */
@@ -164,12 +179,15 @@ static __always_inline int unit__resolve(struct label *l, struct label *out)
 	if (l->how != LABEL_SERVES)
 		return -1;
 	st = unit__conn(l->sock, l->ino);
-	if (!st || !st->conn || st->turn_dir > WEFT_IN)
+	if (!st)
+		return -1;
+	st = unit__plaintext(st);
+	if (!st->conn || st->turn_dir > WEFT_IN)
 		return -1;
 	out->how = LABEL_AT;
 	out->conn = st->conn;
 	out->pos = st->next[WEFT_IN];
-	out->ahead = !l->conn || l->pos != out->pos;
+	out->ahead = l->conn != out->conn || l->pos != out->pos;
 	return 0;
 }
 
@@ -310,7 +328,9 @@ __global int unit__answers(struct unit *u, struct conn_state *st)
 	if (l->how >= LABEL_NOBODY)
 		return 0;
 	if (unit__is_session(l->sock) != unit__is_session(st->sock)) {
-		if (unit__is_session(st->sock))
+		if (unit__is_session(st->sock) &&
+		    (st->policy.other != l->sock ||
+		     (l->how == LABEL_AT && l->conn != st->conn)))
 			unit__serves(&k, st, LABEL_ANSWERED, 0);
 		return 0;
 	}
@@ -483,6 +503,12 @@ __global int unit__tell(struct unit *u, struct conn_state *st, __u32 pid, __u32 
 	return 0;
 }
 
+/* Of a TLS session whose beginning was not seen, user space says so by its socket's connection. */
+static __always_inline int unit__is_served(const struct conn_state *st)
+{
+	return st->bits & CONN_SERVER || st->policy.role == WEFT_ROLE_SERVER;
+}
+
 /*
  * Bytes have passed, in a process whose runtime is known; to be called before they are told of.
  * Returns -1 if they may not be told of.
@@ -494,7 +520,7 @@ __global int unit__moved(struct conn_state *st, __u8 dir, __u32 pid, __u32 tid)
 
 	if (!f || !st)
 		return 0;
-	if (!(st->bits & CONN_SERVER)) {
+	if (!unit__is_served(st)) {
 		if (dir != WEFT_OUT)
 			return 0;
 		unit__current(f, &u);

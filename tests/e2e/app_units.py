@@ -2,12 +2,14 @@
 """A saturated asyncio service in several forms: app_units.py FORM PORT BACKEND-PORT [REDIS-PORT].
 
     FORM: streams (asyncio.start_server), protocol (asyncio.Protocol), uvicorn (FastAPI), aiohttp (aiohttp.web); with "-uvloop" on uvloop
+    HTTPS, if TLS_CERTIFICATE and TLS_KEY name files (streams, uvicorn)
 
     /none/ID  no call                       /gather/ID      three calls at once
     /seq/ID   three calls in a row          /timer/ID       a call by call_later()
     /thread/ID  a blocking call in a thread /background/ID  answers, and a task of its own calls later
     /sync/ID  a blocking handler in a thread (uvicorn)
     /redis/ID  two commands                 /client/ID      two calls by the form's own HTTP client
+    /loop/ID  answers, and a task of its own makes LOOP calls one after the other; then "loop" on stdout
 
 Whatever is called is named after the request: /job/ROUTE-ID-N; what redis is asked is told on stdout: ROUTE-ID-N, port, begin, end
 (Unix time, ns). Calls go over pools of 10 connections, for which most wait. A call
@@ -18,12 +20,16 @@ import concurrent.futures
 import contextlib
 import functools
 import http.client
+import os
+import ssl
 import sys
 import threading
 import time
 
 POOL_SIZE = 10
+LOOP = 400
 LOCAL = threading.local()
+CERTIFICATE, KEY = os.environ.get("TLS_CERTIFICATE"), os.environ.get("TLS_KEY")
 
 
 class App:
@@ -76,6 +82,11 @@ class App:
         await asyncio.sleep(0.004)
         await self.call(name)
 
+    async def loop(self, name):
+        for i in range(LOOP):
+            await self.call(f"{name}-{i}")
+        print("loop", flush=True)
+
     async def timer(self, name):
         done = asyncio.get_running_loop().create_future()
 
@@ -102,6 +113,8 @@ class App:
                 await asyncio.to_thread(run)
         elif route == "background":
             self.keep(self.later(f"{name}-0"))
+        elif route == "loop":
+            self.keep(self.loop(name))
         elif route == "redis":
             await self.command(f"{name}-0", "SET", name, "1")
             await self.command(f"{name}-1", "GET", name)
@@ -119,7 +132,10 @@ async def streams(app, port):
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", port, backlog=1024)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) if CERTIFICATE else None
+    if tls:
+        tls.load_cert_chain(CERTIFICATE, KEY)
+    server = await asyncio.start_server(serve, "127.0.0.1", port, backlog=1024, ssl=tls)
     await server.serve_forever()
 
 
@@ -160,7 +176,8 @@ async def uvicorn(app, port):
         await app.work(route, request)
         return "ok"
 
-    await server.Server(server.Config(api, host="127.0.0.1", port=port, log_level="warning", lifespan="off")).serve()
+    await server.Server(server.Config(api, host="127.0.0.1", port=port, log_level="warning", lifespan="off",
+                                      ssl_certfile=CERTIFICATE, ssl_keyfile=KEY)).serve()
 
 
 async def aiohttp(app, port):

@@ -7,14 +7,17 @@ of redis have no names in their spans; there it is the connection and the time, 
 import collections
 import contextlib
 import http.client
+import json
 import os
 import random
 import re
 import signal
+import ssl
 import subprocess
 import threading
 
 import stack
+import tls_stack
 import tracer
 import truth
 from cases import case, expect, expect_ended_well, say
@@ -27,8 +30,12 @@ CALLS = {"none": 0, "seq": 3, "gather": 3, "timer": 1, "thread": 1, "background"
 class Service:
     """app_units.py, what it calls, and Redis if it is there; .pid is the app's."""
 
-    def __init__(self, out, form, python=stack.PYTHON, redis=True):
-        self.out, self.form, self.python, self.with_redis = out, form, python, redis
+    def __init__(self, out, form, python=stack.PYTHON, redis=True, tls=False):
+        self.out, self.form, self.python, self.with_redis, self.env = out, form, python, redis, None
+        if tls:
+            certificate, key = out + ".cert.pem", out + ".key.pem"
+            tls_stack.make_certificate(certificate, key)
+            self.env = dict(os.environ, TLS_CERTIFICATE=certificate, TLS_KEY=key)
 
     def __enter__(self):
         self.processes = []
@@ -51,7 +58,7 @@ class Service:
 
     def spawn(self, port, *argv):
         with open(self.out, "wb") as out:
-            process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=out)
+            process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=out, env=self.env)
         self.processes.append(process)
         stack.wait_until(argv[1], lambda: stack.connects(port), 30, lambda: process.poll() is None)
         return process.pid
@@ -74,8 +81,9 @@ class Service:
 class Load:
     """So many connections that each ask for one thing after the other, by chance; every fourth answer ends a connection."""
 
-    def __init__(self, port, routes, concurrency):
+    def __init__(self, port, routes, concurrency, tls=False):
         self.port, self.routes, self.lock = port, routes, threading.Condition()
+        self.tls = ssl._create_unverified_context() if tls else None
         self.asked, self.answered, self.limit, self.failed = [], 0, None, []
         self.random = random.Random(7)
         self.threads = [threading.Thread(target=self.ask) for _ in range(concurrency)]
@@ -98,9 +106,15 @@ class Load:
             self.asked.append(self.random.choice(self.routes))
             return len(self.asked) - 1, self.asked[-1]
 
+    def connection(self):
+        more = {"timeout": 180 * stack.SLOW}
+        if self.tls:
+            return http.client.HTTPSConnection("127.0.0.1", self.port, context=self.tls, **more)
+        return http.client.HTTPConnection("127.0.0.1", self.port, **more)
+
     def ask(self):
         try:
-            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=180 * stack.SLOW)) as c:
+            with contextlib.closing(self.connection()) as c:
                 while job := self.next():
                     c.request("GET", f"/{job[1]}/{job[0]}")
                     answer = c.getresponse()
@@ -186,10 +200,11 @@ def judge(spans, commands, load, first, floor, lost=0):
     expect(total["correct"] >= floor * (made - lost), f"{total['correct']} of {made} calls have their parent")
 
 
-def under_load(ctx, form, routes, floor=0.99, python=stack.PYTHON, redis=True, requests=None):
+def under_load(ctx, form, routes, floor=0.99, python=stack.PYTHON, redis=True, requests=None, tls=False):
     """Attached while many connections ask, and most calls wait for one of 10 connections."""
     requests = requests or ctx.args.requests
-    with Service(ctx.path("made"), form, python, redis) as service, Load(service.port, routes, ctx.args.concurrency) as load:
+    with Service(ctx.path("made"), form, python, redis, tls) as service, \
+            Load(service.port, routes, ctx.args.concurrency, tls) as load:
         load.answers(4 * ctx.args.concurrency)
         with tracer.Tracer(["-p", service.pid, "--backend", ctx.args.backend, "--output", "otlp-json", "-v"],
                            ctx.path("spans")) as weft:
@@ -245,6 +260,29 @@ def units_uvloop(ctx):
 
 
 @case()
+def asyncio_uvicorn_tls(ctx):
+    """FastAPI behind HTTPS, asyncio: sessions are encrypted in memory, and most are older than weft."""
+    need("redis-server", "openssl")
+    need_python("fastapi", "uvicorn", "redis")
+    under_load(ctx, "uvicorn", (*PLAIN, "sync", "redis"), tls=True)
+
+
+@case()
+def asyncio_streams_tls(ctx):
+    """A task a connection behind HTTPS, asyncio: which session is its socket's is known a moment late, so some of the first stay roots."""
+    need("openssl")
+    under_load(ctx, "streams", PLAIN, floor=0.85, redis=False, tls=True)
+
+
+@case()
+def units_uvloop_tls(ctx):
+    """FastAPI behind HTTPS, uvloop."""
+    need("redis-server", "openssl")
+    need_python("fastapi", "uvicorn", "redis", "uvloop")
+    under_load(ctx, "uvicorn-uvloop", (*PLAIN, "sync", "redis"), tls=True)
+
+
+@case()
 def units_uvloop_streams(ctx):
     """The same with a task a connection, which is begotten when the connection is announced, not when it is read."""
     need_python("uvloop")
@@ -256,3 +294,38 @@ def units_uvloop_protocol(ctx):
     """The same with a task a request, which is begotten when the loop hands over what it has read."""
     need_python("uvloop")
     under_load(ctx, "protocol-uvloop", PLAIN, redis=False)
+
+
+LOOP = 400      # app_units.py's
+AFTER_MAX = 128  # user/trace/runtime.c's
+
+
+@case()
+def units_loop(ctx):
+    """A loop that a request leaves behind: its first calls are the request's, the others begin traces, with a link to it."""
+    with Service(ctx.path("made"), "streams", redis=False) as service:
+        with tracer.Tracer(["-p", service.pid, "--backend", ctx.args.backend, "--output", "json"], ctx.path("spans")) as weft:
+            weft.wait_attached()
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", service.port, timeout=60 * stack.SLOW)) as c:
+                c.request("GET", "/loop/0")
+                expect(c.getresponse().read() == b"ok", "no answer")
+
+            def ended():
+                with open(ctx.path("made"), encoding="utf-8") as f:
+                    return "loop" in f.read()
+            stack.wait_until("the loop's end", ended, 120)
+            weft.stop()
+    with open(ctx.path("spans"), encoding="utf-8") as f:
+        spans = [json.loads(line) for line in f]
+    served = [s for s in spans if s["attributes"].get("url.path") == "/loop/0"]
+    expect(len(served) == 1, f"{len(served)} spans of the request")
+    own = {k: served[0][k] for k in ("trace_id", "span_id")}
+    calls = [s for s in spans if "loop-0-" in s["attributes"].get("url.full", "")]
+    children = [s for s in calls if s["parent_id"] == own["span_id"] and s["trace_id"] == own["trace_id"]]
+    apart = [s for s in calls if not s["parent_id"] and s["trace_id"] != own["trace_id"] and s.get("links") == [own]]
+    say(f"{len(calls)} calls, {len(children)} below the request, {len(apart)} with a link to it")
+    expect(len(calls) >= 0.9 * LOOP, f"{len(calls)} of {LOOP} calls have a span")
+    expect(len(children) + len(apart) == len(calls), "a call is neither below the request nor linked to it")
+    # before the answer is written, some may be made
+    expect(1 <= len(children) <= AFTER_MAX + 20, f"{len(children)} calls are below the request")
+    expect(len({s["trace_id"] for s in apart}) == len(apart), "calls that stand apart share a trace")

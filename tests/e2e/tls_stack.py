@@ -20,6 +20,13 @@ def has(*argv):
         argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
+def make_certificate(certificate, key):
+    """Into these files."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                    "-subj", f"/CN={HOST}", "-addext", f"subjectAltName=DNS:{HOST},IP:127.0.0.1", "-keyout", key,
+                    "-out", certificate], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+
+
 class TlsStack(stack.Stack):
     """services: nginx_tls, apache_tls, python_tls, uvicorn_tls, node_tls, postgres, redis. .ports and .pids by the same names."""
 
@@ -36,9 +43,7 @@ class TlsStack(stack.Stack):
         """Certificate and key, made at the first use; owner: a user's own copy of the key."""
         certificate, key = self.path("cert.pem"), self.path("key.pem")
         if not os.path.exists(certificate):
-            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-                            "-subj", f"/CN={HOST}", "-addext", f"subjectAltName=DNS:{HOST},IP:127.0.0.1", "-keyout", key,
-                            "-out", certificate], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+            make_certificate(certificate, key)
         if owner and os.getuid() == 0:
             own = self.path(f"key-{owner}.pem")
             shutil.copy(key, own)

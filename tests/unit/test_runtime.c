@@ -189,6 +189,102 @@ Test(runtime, left_behind)
 	feed__free(f);
 }
 
+/* A request is served, and leaves something behind that calls `n` times, `ms` after one another. */
+static void leaves_a_loop(struct feed *f, unsigned n, unsigned ms)
+{
+	feed__accept(f, 1, SHOP, LOOP, 40001, 80);
+	feed__connect(f, 3, SHOP, LOOP, 50001, 8080);
+	feed__read(f, 1, SHOP, LOOP, get("/first"));
+	feed__unit(f, SHOP, LOOP, 1);
+	feed__write(f, 1, SHOP, LOOP, OK200);
+	for (unsigned i = 0; i < n; i++) {
+		feed__write(f, 3, SHOP, LOOP, get("/loop"));
+		feed__read(f, 3, SHOP, LOOP, OK200);
+		if (ms)
+			feed__wait(f, ms);
+	}
+}
+
+/* Each call is below `first`, or begins a trace and names it. How many are below? */
+static unsigned below(struct feed *f, const struct span *first)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < f->n_spans; i++) {
+		const struct span *s = f->spans[i];
+
+		if (s->kind != SPAN_CLIENT)
+			continue;
+		if (feed__is_child(s, first, "runtime")) {
+			cr_assert_eq(s->n_links, 0);
+			n++;
+			continue;
+		}
+		cr_assert(feed__is_root(s));
+		cr_assert_arr_neq(s->trace_id, first->trace_id, 16);
+		cr_assert_eq(s->n_links, 1);
+		cr_assert_arr_eq(s->links[0].trace_id, first->trace_id, 16);
+		cr_assert_arr_eq(s->links[0].span_id, first->span_id, 8);
+	}
+	return n;
+}
+
+/* A loop that lives for an hour: its calls are not all of the trace in which it was begun. */
+Test(runtime, loop_for_an_hour)
+{
+	struct feed *f = feed__new();
+
+	leaves_a_loop(f, 3600, 1000);
+	cr_expect_gt(f->n_spans, 3500, "they come out meanwhile, not at the end");
+	feed__finish(f);
+	cr_expect_eq(f->n_spans, 3601);
+	unsigned n = below(f, server(f, "/first"));
+
+	cr_expect(n > 20 && n < 40, "%u below it", n);
+	for (unsigned i = 0; i < f->n_traces; i++)
+		cr_expect_lt(f->traces[i]->n, 8);
+	feed__free(f);
+}
+
+/* A loop without a pause neither keeps its trace waiting nor makes it long. */
+Test(runtime, busy_loop)
+{
+	struct feed *f = feed__new();
+
+	leaves_a_loop(f, 4000, 0);
+	cr_expect_gt(f->n_spans, 3000, "they come out meanwhile");
+	feed__finish(f);
+	cr_expect_eq(f->n_spans, 4001);
+	unsigned n = below(f, server(f, "/first"));
+
+	cr_expect_eq(n, 128, "%u", n);
+	feed__free(f);
+}
+
+/* A request that never ends, and calls all the time: its trace ends for all that. */
+Test(runtime, open_stream)
+{
+	struct feed *f = feed__new();
+
+	feed__accept(f, 1, SHOP, LOOP, 40001, 80);
+	feed__connect(f, 3, SHOP, LOOP, 50001, 8080);
+	feed__read(f, 1, SHOP, LOOP, get("/first"));
+	feed__unit(f, SHOP, LOOP, 1);
+	for (int i = 0; i < 6000; i++) {
+		feed__write(f, 3, SHOP, LOOP, get("/loop"));
+		feed__read(f, 3, SHOP, LOOP, OK200);
+		feed__wait(f, 600);
+	}
+	cr_expect_gt(f->n_spans, 5900);
+	feed__write(f, 1, SHOP, LOOP, OK200);
+	feed__finish(f);
+	cr_expect_eq(f->n_spans, 6001);
+	unsigned n = below(f, server(f, "/first"));
+
+	cr_expect_eq(n, 5000, "%u", n);
+	feed__free(f);
+}
+
 /* Answered right behind the answer to a call that is nobody's: the runtime knows better. */
 Test(runtime, nobodys_answer_misleads_no_one)
 {

@@ -15,6 +15,7 @@
 #define OTHER 102
 #define CONN 1
 #define SESSION 201
+#define OTHER_CONN 3
 #define OK200 TLS_OK200
 
 /* ---- nesting ---- */
@@ -43,6 +44,65 @@ Test(session, a_client_on_a_socket)
 	cr_expect_eq(f->n_spans, 1);
 	cr_expect_eq(f->books.in_spans, 2);
 	cr_expect_eq(f->books.dropped[DROP_TLS], 3);
+	feed__free(f);
+}
+
+/* A server's new connection and its session. */
+static void serve(struct feed *f)
+{
+	feed__accept(f, CONN, PID, TID, 40001, 443);
+	uint64_t begin = feed__enter(f);
+
+	feed__wire_read(f, CONN, TID, fake__client_hello("shop", 1));
+	feed__wire(f, CONN, TID, WEFT_OUT, fake__server_hello("", 2));
+	feed__session(f, SESSION, PID, TID, WEFT_ROLE_UNKNOWN, true);
+	feed__leave(f, SESSION, PID, TID, begin, 0);
+	cr_assert(linked(f, SESSION));
+}
+
+/* The kernel side labels units of work by what is served, and learns here what that is. */
+Test(session, policy_says_whose_it_is)
+{
+	struct feed *f = feed__new();
+
+	serve(f);
+	cr_expect_eq(f->conns[SESSION].policy.role, WEFT_ROLE_SERVER);
+	cr_expect_eq(f->conns[SESSION].policy.other, CONN + 1);
+	cr_expect_eq(f->conns[CONN].policy.other, SESSION + 1);
+	feed__close(f, SESSION);
+	cr_expect_eq(f->conns[CONN].policy.other, 0);
+	feed__finish(f);
+	feed__free(f);
+}
+
+static void call_out(struct feed *f, const char *path)
+{
+	char get[128];
+
+	snprintf(get, sizeof(get), "GET %s HTTP/1.1\r\nHost: other\r\n\r\n", path);
+	feed__write(f, OTHER_CONN, PID, TID + 1, get);
+	feed__read(f, OTHER_CONN, PID, TID + 1, OK200);
+}
+
+/* A unit of work that was begotten for the socket works for the session's first request. */
+Test(session, what_was_begotten_for_its_socket)
+{
+	struct feed *f = feed__new();
+
+	feed__connect(f, OTHER_CONN, PID, TID, 50001, 8080);
+	serve(f);
+	feed__unit(f, PID, TID + 1, CONN);
+	feed__read(f, SESSION, PID, TID, "GET /a HTTP/1.1\r\nHost: shop\r\n\r\n");
+	call_out(f, "/call-a");
+	feed__write(f, SESSION, PID, TID, OK200);
+	feed__read(f, SESSION, PID, TID, "GET /b HTTP/1.1\r\nHost: shop\r\n\r\n");
+	call_out(f, "/late");
+	feed__write(f, SESSION, PID, TID, OK200);
+	feed__finish(f);
+	cr_expect(feed__is_child(feed__span(f, SPAN_CLIENT, "url.full", "http://other/call-a"),
+				 feed__span(f, SPAN_SERVER, "url.path", "/a"), "runtime"));
+	cr_expect(feed__is_root(feed__span(f, SPAN_CLIENT, "url.full", "http://other/late")),
+		  "of the first request it may be, or of the second");
 	feed__free(f);
 }
 

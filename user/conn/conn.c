@@ -328,8 +328,13 @@ void conns__send_policy(struct conns *cs, const struct conn *c)
 
 	if (c->tls && c->tls->settled)
 		p = carrier__policy(c);
-	if (c->session)
+	if (c->session) {
 		p.linked = p.off || !session__looks(c->session);
+		p.role = c->open.role;
+		p.other = c->carrier ? c->carrier->open.sock : 0;
+	} else if (c->rides) {
+		p.other = c->rides->open.sock;
+	}
 	if (cs->hooks.policy)
 		cs->hooks.policy(cs->hooks.ctx, c, &p);
 }

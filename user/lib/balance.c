@@ -12,6 +12,7 @@ static const char *const reasons[DROP_REASONS] = {
 	[DROP_TLS] = "ciphertext of TLS",
 	[DROP_TOLD_TWICE] = "seen by wire and library: told by the other",
 	[DROP_INSTRUMENTED] = "left to the process's own OpenTelemetry SDK",
+	[DROP_AFTER_END] = "came after weft was told to end",
 	[DROP_NO_MEMORY] = "limit reached",
 };
 

@@ -29,6 +29,7 @@ enum drop_reason {
 	/* a call that wire and library both told of: one of them is enough */
 	DROP_TOLD_TWICE,
 	DROP_INSTRUMENTED, /* its process exports spans of its own (OpenTelemetry) */
+	DROP_AFTER_END,    /* weft was told to end before, and is taking its probes away */
 	DROP_NO_MEMORY,    /* a limit of weft's own: connections, exchanges, buffers */
 	DROP_REASONS,
 };

@@ -12,6 +12,7 @@
 
 #include "../lib/clock.h"
 #include "../lib/log.h"
+#include "../lib/resident.h"
 #include "../source/source.h"
 #include "live_processes.h"
 #include "pipeline.h"
@@ -26,12 +27,24 @@
 #define CLOSING_NS (50ull * 1000 * 1000)
 #define CLOCK_STEP_NS 1000000 /* a smaller change of the real time is not worth a record */
 
+/*
+ * A second signal ends weft at once: there may be a reader of stdout that never reads again. But
+ * timeout(1) and the like send it to the process and to its group, which is twice.
+ */
+#define SAME_SIGNAL_NS (500ull * 1000 * 1000)
+
 static volatile sig_atomic_t stopped;
+static uint64_t stopped_at; /* CLOCK_BOOTTIME ns */
 
 static void on_signal(int sig)
 {
-	(void)sig;
-	stopped = 1;
+	if (!stopped) {
+		stopped_at = clock__boottime();
+		stopped = 1;
+	} else if (clock__boottime() - stopped_at > SAME_SIGNAL_NS) {
+		signal(sig, SIG_DFL);
+		raise(sig);
+	}
 }
 
 struct live {
@@ -40,6 +53,7 @@ struct live {
 	struct probes *probes;
 	struct node_helpers *helpers; /* NULL: not asked for */
 	bool said;                    /* that it traces */
+	bool settled;                 /* what starting took was given back */
 	struct source *ring;
 	struct pipeline *pipeline;
 	struct recorder *recorder;
@@ -53,6 +67,7 @@ struct live {
 	int64_t clock;
 	uint64_t ticked, second;
 	uint64_t gone_since; /* when the last traced process had ended; 0 there are some */
+	uint64_t ended;      /* when the run was over */
 };
 
 static void flush_policies(struct live *l)
@@ -181,11 +196,16 @@ static bool tick(struct live *l, uint64_t now)
 		return true;
 	l->ticked = now;
 	if (now >= l->second + SECOND_NS) {
+		bool first = !l->second;
+
 		l->second = now;
 		refresh_clock(l);
 		record_stats(l);
 		(void)kernel__tick(l->kernel);
-		probes__tick(l->probes, now);
+		if (probes__tick(l->probes, now) || (!first && !l->settled)) {
+			l->settled = true;
+			resident__give_back();
+		}
 	}
 	return pipeline__tick(l->pipeline, now);
 }
@@ -270,13 +290,27 @@ static void loop(struct live *l)
 	}
 }
 
+/*
+ * Probes are taken away one after the other, which takes a while: what some still see, and others
+ * do no more, would make calls without their requests.
+ */
+static void on_last_event(void *ctx, const struct weft_event *ev)
+{
+	struct live *l = ctx;
+
+	if (ev->ts <= l->ended)
+		on_event(l, ev);
+	else
+		pipeline__after_end(l->pipeline);
+}
+
 /* Nothing new is made from here on; what is in the ring is read. */
 static void drain(struct live *l)
 {
 	uint64_t until = clock__boottime() + (uint64_t)DRAIN_MS * 1000000;
 
 	kernel__detach(l->kernel);
-	while (source__poll(l->ring, on_event, l, READ_MAX) > 0 && clock__boottime() < until)
+	while (source__poll(l->ring, on_last_event, l, READ_MAX) > 0 && clock__boottime() < until)
 		;
 }
 
@@ -327,6 +361,7 @@ static int finish(struct live *l)
 	struct kernel_stats *s = calloc(1, sizeof(*s));
 	uint64_t made = 0;
 
+	l->ended = clock__boottime();
 	node_helpers__free(l->helpers);
 	l->helpers = NULL;
 	drain(l);
@@ -409,10 +444,9 @@ static int start(struct live *l, char *why, size_t why_len)
 		return EXIT_IMPOSSIBLE;
 	if (!open_probes(l, why, why_len))
 		return EXIT_IMPOSSIBLE;
-	if (o->node_helper && !(l->helpers = node_helpers__new(l->kernel))) {
-		snprintf(why, why_len, "out of memory");
+	snprintf(why, why_len, "out of memory");
+	if (o->node_helper && !(l->helpers = node_helpers__new(l->kernel, why, why_len)))
 		return EXIT_IMPOSSIBLE;
-	}
 	l->ring = source__ring(kernel__ring_fd(l->kernel), why, why_len);
 	if (!l->ring)
 		return EXIT_IMPOSSIBLE;
@@ -422,14 +456,15 @@ static int start(struct live *l, char *why, size_t why_len)
 	return live_processes__select(l->processes, l->kernel, l->probes, l->helpers, why, why_len);
 }
 
-/*
- * SA_RESTART: a view that waits for a slow reader of stdout finishes its line. SA_RESETHAND: where
- * that reader never reads again, a second signal ends weft at once.
- */
+/* SA_RESTART: a view that waits for a slow reader of stdout finishes its line. */
 static void catch_signals(void)
 {
-	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = SA_RESTART | SA_RESETHAND };
+	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
 
+	/* one handler at a time */
+	sigaddset(&sa.sa_mask, SIGINT);
+	sigaddset(&sa.sa_mask, SIGTERM);
+	sigaddset(&sa.sa_mask, SIGHUP);
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
 	sigaction(SIGHUP, &sa, NULL);

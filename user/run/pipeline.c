@@ -201,8 +201,10 @@ struct pipeline *pipeline__new(const struct options *o, const struct pipeline_ho
 		release(p);
 		return NULL;
 	}
-	if (start_exporter(p, why, why_len) < 0) {
-		*status = EXIT_USAGE;
+	int err = start_exporter(p, why, why_len);
+
+	if (err < 0) {
+		*status = err == -ELIBACC ? EXIT_IMPOSSIBLE : EXIT_USAGE;
 		release(p);
 		return NULL;
 	}
@@ -233,6 +235,12 @@ void pipeline__event(void *pipeline, const struct weft_event *ev)
 	if (ev->ts > p->now)
 		p->now = ev->ts;
 	order__event(p->order, ev);
+}
+
+void pipeline__after_end(struct pipeline *p)
+{
+	balance__receive(&p->books, false);
+	balance__drop(&p->books, DROP_AFTER_END, 1);
 }
 
 bool pipeline__tick(struct pipeline *p, uint64_t now)

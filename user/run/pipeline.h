@@ -29,6 +29,8 @@ struct pipeline *pipeline__new(const struct options *o, const struct pipeline_ho
 			       int *status, char *why, size_t why_len);
 /* A source_handler. */
 void pipeline__event(void *pipeline, const struct weft_event *ev);
+/* One that came too late to count: it is in the books, and that is all. */
+void pipeline__after_end(struct pipeline *p);
 /*
  * `now`: CLOCK_BOOTTIME ns, or the time of the file. False: the run shall end (enough spans, or
  * stdout is gone).

@@ -62,6 +62,7 @@ struct node {
 	bool pinned;
 	uint8_t trace_id[16], span_id[8];
 	uint8_t parent_span[8]; /* all zero: a root */
+	unsigned below;         /* calls that were given their ids below this one */
 	const char *source;     /* evidence for the parent, static; NULL: a root */
 	double confidence;
 	uint32_t flags;           /* as in struct span */
@@ -130,7 +131,9 @@ struct node {
 	uint64_t unit_conn;
 	/* client: how the unit names the request. Server: unit_pos is its place among those kept */
 	uint32_t unit_pos, unit_stream;
-	/* client: its request was released before the call was made; as span_id, trace_id */
+	/* client: made when its request was over, it begins a trace of its own, with a link */
+	bool apart;
+	/* client: its request was released before; as span_id, trace_id */
 	bool left;
 	uint8_t left_trace[16], left_span[8];
 	uint8_t left_flags;
@@ -158,6 +161,7 @@ struct tracer {
 	struct {
 		struct table threads, conns; /* struct unit_thread, unit_conn */
 		struct table pids;           /* processes that tell of units */
+		struct table carriers;       /* struct unit_conn by its session's carrier */
 		struct list threads_by_use, conns_by_use;
 	} units; /* runtime layer; bounded likewise */
 	struct list threads_by_use, pools_by_use, owners_by_use;
@@ -217,6 +221,12 @@ bool thread__holds(struct tracer *t, struct node *call, bool outside);
 
 /* callback.c: the same, for what it said. */
 bool callback__holds(const struct tracer *t, const struct node *call);
+
+/*
+ * runtime.c: a call that stands apart gets a link to its request, if that has been released. True:
+ * that is still to come.
+ */
+bool runtime__waits(struct tracer *t, struct node *call);
 
 /*
  * tracer.c: a call that is the first on its connection began with connect(), unless the connection

@@ -18,6 +18,10 @@
 /* How long an event loop's call waits for its request to show itself. */
 #define CLAIM_NS (10ull * 1000 * 1000 * 1000)
 #define HELD_MAX 30000
+/* How long a request that is over waits for what it left behind, so that they leave together. */
+#define AFTER_HOLD_NS (2ull * 1000 * 1000 * 1000)
+/* Of one that never ends, an open stream: more calls than that begin traces of their own. */
+#define BELOW_MAX 5000
 
 #define OTLP_FLAG_KNOWN 0x100 /* it is known whether the parent is remote */
 #define OTLP_FLAG_REMOTE 0x200
@@ -43,7 +47,8 @@ static void judge(struct tracer *t, struct node *n)
 	n->judged = true;
 	/* What a request left behind, to be done after its answer, is still its own. */
 	outside &= n->evidence != EVIDENCE_RUNTIME;
-	if (!thread__holds(t, n, outside) || !callback__holds(t, n) || outside || own_context(n)) {
+	if (n->apart || !thread__holds(t, n, outside) || !callback__holds(t, n) || outside ||
+	    own_context(n)) {
 		node__orphan(n);
 		/* An event loop's may still show whose it is. */
 		n->judged = !n->loop;
@@ -60,13 +65,25 @@ static bool grace_is_over(const struct tracer *t, const struct node *n)
 	return n->ended && t->now >= n->end + GRACE_NS;
 }
 
+/* Made by what its request left behind, for which that has waited enough. */
+static bool comes_after(const struct tracer *t, const struct node *n)
+{
+	const struct node *p = n->parent;
+
+	return n->evidence == EVIDENCE_RUNTIME && p->ended && n->start > p->end &&
+	       t->now >= p->end + AFTER_HOLD_NS;
+}
+
 static bool settled(const struct tracer *t, const struct node *n)
 {
 	if (!grace_is_over(t, n) || waits_for_judgement(n))
 		return false;
-	for (const struct list *it = n->children.next; it != &n->children; it = it->next)
-		if (!settled(t, LIST_OF(it, struct node, sibling)))
+	for (const struct list *it = n->children.next; it != &n->children; it = it->next) {
+		const struct node *child = LIST_OF(it, struct node, sibling);
+
+		if (!settled(t, child) && !comes_after(t, child))
 			return false;
+	}
 	return true;
 }
 
@@ -82,7 +99,7 @@ static void pin_root(struct node *n)
 {
 	node__read_context(n);
 	remote__take_beside(n);
-	if (!n->remote && n->left) {
+	if (!n->remote && n->left && !n->apart) {
 		memcpy(n->trace_id, n->left_trace, 16);
 		memcpy(n->parent_span, n->left_span, 8);
 		n->source = evidence__name(EVIDENCE_RUNTIME);
@@ -110,7 +127,17 @@ static void pin_root(struct node *n)
 	n->trace_state = n->remote_state;
 }
 
-/* Give n its ids, and what is above it first. */
+/* There is enough below p: it begins a trace of its own, with a link. */
+static void set_apart(struct node *n, const struct node *p)
+{
+	n->apart = n->left = true;
+	memcpy(n->left_trace, p->trace_id, 16);
+	memcpy(n->left_span, p->span_id, 8);
+	node__orphan(n);
+	pin_root(n);
+}
+
+/* Give n its ids, and what is above it first. It may stand apart then, a root. */
 static void pin(struct node *n)
 {
 	struct node *p = n->parent;
@@ -126,6 +153,10 @@ static void pin(struct node *n)
 		return;
 	}
 	pin(p);
+	if (!n->server && ++p->below > BELOW_MAX) {
+		set_apart(n, p);
+		return;
+	}
 	memcpy(n->trace_id, p->trace_id, 16);
 	memcpy(n->parent_span, p->span_id, 8);
 	n->source = evidence__name(n->evidence);
@@ -158,17 +189,27 @@ static void fit_tree(struct node *n)
 	fit(n);
 }
 
-/* The other end was told another trace id than the call's: what was sent. */
-static void link_sent(struct span *s, const struct node *n)
+static void add_link(struct span *s, const uint8_t trace_id[16], const uint8_t span_id[8])
 {
-	if (n->server || !n->beside || memcmp(n->beside_trace, n->trace_id, 16) == 0 ||
-	    s->n_links == SPAN_LINKS_MAX)
+	if (s->n_links == SPAN_LINKS_MAX)
 		return;
 	struct span_link *link = &s->links[s->n_links++];
 
 	memset(link, 0, sizeof(*link));
-	memcpy(link->trace_id, n->beside_trace, 16);
-	memcpy(link->span_id, n->beside_span, 8);
+	memcpy(link->trace_id, trace_id, 16);
+	memcpy(link->span_id, span_id, 8);
+}
+
+/*
+ * To the request that left it behind; and, where the other end was told another trace id, to what
+ * was sent.
+ */
+static void add_links(struct span *s, const struct node *n)
+{
+	if (n->apart && n->left)
+		add_link(s, n->left_trace, n->left_span);
+	if (!n->server && n->beside && memcmp(n->beside_trace, n->trace_id, 16) != 0)
+		add_link(s, n->beside_trace, n->beside_span);
 }
 
 static struct span *finish(const struct tracer *t, struct node *n)
@@ -181,7 +222,7 @@ static struct span *finish(const struct tracer *t, struct node *n)
 	memcpy(s->parent_id, n->parent_span, 8);
 	s->flags = n->flags;
 	s->trace_state = arena__copy(&s->arena, n->trace_state);
-	link_sent(s, n);
+	add_links(s, n);
 	if (n->source) {
 		span__set_str(s, "weft.parent.source", slice__cstr(n->source));
 		span__set_double(s, "weft.parent.confidence", n->confidence);
@@ -201,13 +242,17 @@ static unsigned count(const struct node *n)
 }
 
 /*
- * Spans of n and below, parents first. What has not ended keeps its ids, and is a root of its own
- * from now on.
+ * Spans of n and below, parents first. What has not ended, or is not settled yet, keeps its ids,
+ * and leaves by itself; so does what stands apart.
  */
 static void collect(struct tracer *t, struct node *n, struct span **spans, unsigned *i)
 {
+	bool below = n->parent;
+
 	pin(n);
-	if (!n->ended) {
+	if (below && n->parent && comes_after(t, n) && !settled(t, n))
+		node__orphan(n);
+	if (!n->ended || (below && !n->parent)) {
 		node__orphan(n);
 		return;
 	}
@@ -239,6 +284,7 @@ static void emit(struct tracer *t, struct node *n)
 	leave_out(t, n);
 	if (!node__by_id(t, id))
 		return;
+	runtime__waits(t, n);
 	struct span **spans = calloc(count(n), sizeof(*spans));
 	unsigned used = 0;
 
@@ -246,10 +292,12 @@ static void emit(struct tracer *t, struct node *n)
 		return;
 	fit_tree(n);
 	collect(t, n, spans, &used);
-	struct trace *trace = trace__new(spans, used);
+	struct trace *trace = used ? trace__new(spans, used) : NULL;
 
-	if (!trace)
+	if (!trace) {
+		free(spans);
 		return;
+	}
 	for (size_t i = 0; i < sizeof(t->cfg.sinks) / sizeof(*t->cfg.sinks); i++)
 		if (t->cfg.sinks[i].fn)
 			t->cfg.sinks[i].fn(t->cfg.sinks[i].ctx, trace);
@@ -289,7 +337,7 @@ static bool may_be_claimed(const struct tracer *t, struct serving *s, const stru
  * much is held) below a span that has not ended, with the ids of the trace that it will have been
  * part of.
  */
-static bool leaves(const struct tracer *t, struct serving *s, const struct node *n)
+static bool leaves(struct tracer *t, struct serving *s, struct node *n)
 {
 	bool waits = may_be_claimed(t, s, n);
 
@@ -299,7 +347,7 @@ static bool leaves(const struct tracer *t, struct serving *s, const struct node 
 		return false;
 	if (t->n_nodes > HELD_MAX || t->now >= n->end + HOLD_NS)
 		return true;
-	return !n->parent && !waits && settled(t, n);
+	return !n->parent && !waits && !runtime__waits(t, n) && settled(t, n);
 }
 
 void release__settled(struct tracer *t)
@@ -316,7 +364,7 @@ void release__settled(struct tracer *t)
 	if (!ids)
 		return;
 	LIST_EACH (it, tmp, &t->nodes) {
-		const struct node *n = LIST_OF(it, struct node, all);
+		struct node *n = LIST_OF(it, struct node, all);
 
 		if (leaves(t, &serving, n))
 			ids[n_ids++] = n->id;

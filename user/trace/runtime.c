@@ -4,6 +4,12 @@
  * by the request bytes that were read in it. It holds across callbacks, threads and timers, and
  * where a task outlives its request; so no veto applies to it.
  *
+ * What a request leaves behind may be a task that ends soon, or a loop that lives as long as the
+ * process: one that looks after a pool, a consumer that was started when first needed. Both look
+ * alike, so the first calls, for a while, are the request's, as they are with an SDK that hands its
+ * context on; each later one begins a trace of its own, with a link to the request. No trace grows
+ * for ever.
+ *
  * Events are handed on in the order of each connection's bytes, which can be later than they came.
  * So what was said of a thread is kept for a while, and a call asks what held when it was made.
  */
@@ -19,6 +25,9 @@
 /* ... and of one whose process has told of no unit so far, while those that fall out have ended */
 #define REQUESTS_MIN 16
 #define PIDS_MAX 4096
+/* What begins after the request's end is its child for so long, and so many calls. */
+#define AFTER_NS (30ull * 1000 * 1000 * 1000)
+#define AFTER_MAX 128
 
 struct said {
 	uint64_t ts, conn;
@@ -46,12 +55,16 @@ struct unit_conn {
 		uint64_t key; /* message.key: its stream */
 		/* read before the one before it was answered; the next one was, before this one was */
 		bool early, overtaken;
-		bool released; /* and these were its ids: what it left behind may call later */
+		unsigned after; /* children that were made when it had ended */
+		bool released;  /* and these were its ids: what it left behind may call later */
+		uint64_t end;
 		uint8_t trace_id[16], span_id[8];
 		uint8_t flags;
 	} * requests;
 	unsigned n, cap;
-	uint64_t moved; /* nodes up to this number may have their places no more */
+	uint64_t moved;   /* nodes up to this number may have their places no more */
+	uint64_t carrier; /* of a TLS session whose beginning was seen; 0 none is known */
+	uint64_t first;   /* node of its first request */
 };
 
 static void forget_thread(struct tracer *t, struct unit_thread *th)
@@ -64,6 +77,8 @@ static void forget_thread(struct tracer *t, struct unit_thread *th)
 static void forget_conn(struct tracer *t, struct unit_conn *c)
 {
 	table__take(&t->units.conns, c->id);
+	if (c->carrier && table__get(&t->units.carriers, c->carrier) == c)
+		table__take(&t->units.carriers, c->carrier);
 	list__remove(&c->by_use);
 	free(c->requests);
 	free(c);
@@ -131,6 +146,17 @@ static bool enlarge(struct tracer *t, struct unit_conn *c)
 	return true;
 }
 
+/* The first request of a connection. */
+static void begins(struct tracer *t, struct unit_conn *c, const struct node *n,
+		   const struct conn *conn)
+{
+	if (!conn->carrier || conn__preopen(conn) ||
+	    !table__put(&t->units.carriers, conn->carrier->id, c))
+		return;
+	c->carrier = conn->carrier->id;
+	c->first = n->id;
+}
+
 /* A request was read: its bytes are its name. */
 static void request_read(struct tracer *t, struct node *n, const struct exchange *x,
 			 uint32_t req_pos)
@@ -149,6 +175,7 @@ static void request_read(struct tracer *t, struct node *n, const struct exchange
 		c->id = x->conn->id;
 		c->pid = n->pid;
 		list__init(&c->by_use);
+		begins(t, c, n, x->conn);
 	}
 	used(&t->units.conns_by_use, &c->by_use);
 	if (!enlarge(t, c))
@@ -169,7 +196,7 @@ static void request_read(struct tracer *t, struct node *n, const struct exchange
 }
 
 /* The request of a stream; its number is not used again on the connection. */
-static const struct unit_request *request_of(const struct unit_conn *c, uint32_t stream)
+static struct unit_request *request_of(struct unit_conn *c, uint32_t stream)
 {
 	for (unsigned i = 0; i < c->n && i < c->cap; i++)
 		if (c->requests[i].key == stream)
@@ -182,11 +209,11 @@ static const struct unit_request *request_of(const struct unit_conn *c, uint32_t
  * the bytes of one call, or where the connection was read ahead of the unit and one is not answered
  * yet. (What is done for the next one may look like what the one before has left behind, too.)
  */
-static const struct unit_request *request_before(struct tracer *t, const struct node *call)
+static struct unit_request *request_before(struct tracer *t, const struct node *call)
 {
 	uint64_t conn = call->unit_conn;
 	uint32_t pos = call->unit_pos;
-	const struct unit_conn *c = table__get(&t->units.conns, conn);
+	struct unit_conn *c = table__get(&t->units.conns, conn);
 	unsigned n = !c ? 0 : c->n < c->cap ? c->n : c->cap, best = n;
 
 	if (call->unit_stream)
@@ -206,22 +233,70 @@ static const struct unit_request *request_before(struct tracer *t, const struct 
 	return &c->requests[best];
 }
 
-/* What the runtime told of a call that was made: its request, or what is left of it. */
-static void believe(struct tracer *t, struct node *call)
+/* How long before the call its request ended; 0: it had not. */
+static uint64_t over_since(const struct unit_request *r, const struct node *request,
+			   const struct node *call)
 {
-	const struct unit_request *r = call->unit_conn ? request_before(t, call) : NULL;
-	struct node *request = r ? node__by_id(t, r->node) : NULL;
+	uint64_t end = request ? request->end : r->end;
 
-	if (!r || r->start > call->start)
-		return;
-	if (request && request->pid == call->pid)
-		node__propose(call, request, EVIDENCE_RUNTIME);
-	if (request || !r->released)
+	return (!request || request->ended) && end < call->start ? call->start - end : 0;
+}
+
+static void take_left(struct node *call, const struct unit_request *r)
+{
+	if (!r->released)
 		return;
 	call->left = true;
 	memcpy(call->left_trace, r->trace_id, 16);
 	memcpy(call->left_span, r->span_id, 8);
 	call->left_flags = r->flags;
+}
+
+/*
+ * A task of Python's is begotten for a socket that was accepted, before there is a TLS session. The
+ * kernel side learns which one goes over it, but too late for the first request: that is the one
+ * which is meant if it was not answered yet.
+ */
+static struct node *first_request(const struct tracer *t, const struct node *call)
+{
+	const struct unit_conn *c = call->unit_conn
+					    ? table__get(&t->units.carriers, call->unit_conn)
+					    : NULL;
+	struct node *n = c ? node__by_id(t, c->first) : NULL;
+
+	return n && n->start <= call->start && (!n->ended || call->start <= n->end) ? n : NULL;
+}
+
+/*
+ * What the runtime told of a call that was made: its request, or what is left of it. Returns the
+ * former, if it is known.
+ */
+static struct unit_request *believe(struct tracer *t, struct node *call)
+{
+	struct unit_request *r = call->unit_conn ? request_before(t, call) : NULL;
+	struct node *request = r ? node__by_id(t, r->node) : first_request(t, call);
+
+	if (!r && request && request->pid == call->pid)
+		node__propose(call, request, EVIDENCE_RUNTIME);
+	if (!r || r->start > call->start)
+		return NULL;
+	uint64_t over = over_since(r, request, call);
+
+	call->apart = over > AFTER_NS || (over && r->after >= AFTER_MAX);
+	if (request && request->pid == call->pid && !call->apart)
+		node__propose(call, request, EVIDENCE_RUNTIME);
+	if (!request)
+		take_left(call, r);
+	return r;
+}
+
+bool runtime__waits(struct tracer *t, struct node *call)
+{
+	const struct unit_request *r = call->apart && !call->left ? request_before(t, call) : NULL;
+
+	if (r)
+		take_left(call, r);
+	return r && !call->left && node__by_id(t, r->node);
 }
 
 /* Its ids are kept, for what it left behind. */
@@ -238,6 +313,7 @@ static void released(struct tracer *t, struct node *n)
 	if (!r || r->node != n->id)
 		return; /* a later one has its place */
 	r->released = true;
+	r->end = n->end;
 	memcpy(r->trace_id, n->trace_id, 16);
 	memcpy(r->span_id, n->span_id, 8);
 	r->flags = n->flags & 0xff;
@@ -287,13 +363,16 @@ static void begin(struct tracer *t, struct node *n, struct exchange *x, uint32_t
 static void ended(struct tracer *t, struct node *n, const struct facts *f)
 {
 	(void)f;
-	if (n->server || !n->unit_conn || n->evidence > EVIDENCE_RUNTIME)
+	if (n->server || n->pinned || !n->unit_conn || n->evidence > EVIDENCE_RUNTIME)
 		return;
 	/* then it looked as if the one before was meant */
-	if (n->evidence == EVIDENCE_RUNTIME && !n->pinned)
+	if (n->evidence == EVIDENCE_RUNTIME)
 		node__orphan(n);
-	n->left = false;
-	believe(t, n);
+	n->left = n->apart = false;
+	struct unit_request *r = believe(t, n);
+
+	if (r && !n->apart && over_since(r, node__by_id(t, r->node), n))
+		r->after++;
 }
 
 static void process_exit(struct tracer *t, uint32_t pid)
@@ -321,6 +400,7 @@ static void free_all(struct tracer *t)
 		forget_conn(t, LIST_OF(t->units.conns_by_use.next, struct unit_conn, by_use));
 	table__free(&t->units.threads);
 	table__free(&t->units.conns);
+	table__free(&t->units.carriers);
 	table__free(&t->units.pids);
 }
 
