@@ -118,6 +118,44 @@ Test(callback, calls_in_a_row)
 }
 
 /*
+ * One saturated pool: every call is begun where a connection became free, so none is named when it
+ * is made. Its answer names it, where all of a callback is known.
+ */
+static void only_answers_tell(bool whole)
+{
+	struct feed *f = feed__new();
+
+	f->turns[LOOP] = whole ? WEFT_TURN_WHOLE : 0;
+	feed__turn(f, LOOP);
+	feed__connect(f, CALL(1), SHOP, LOOP, 50001, 8080);
+	out(f, CALL(1), get("/warm-up"));
+	in(f, CALL(1), OK200);
+	feed__turn(f, LOOP);
+	feed__accept(f, 1, SHOP, LOOP, 40001, 80);
+	feed__accept(f, 2, SHOP, LOOP, 40002, 80);
+	in(f, 1, get("/a"));
+	in(f, 2, get("/b"));
+	put_off(f, CALL(1), get("/a1"));
+	feed__turn(f, LOOP);
+	in(f, CALL(1), OK200);
+	out(f, CALL(1), get("/b1"));
+	out(f, 1, OK200);
+	feed__turn(f, LOOP);
+	in(f, CALL(1), OK200);
+	out(f, 2, OK200);
+	feed__finish(f);
+	cr_expect_eq(in_callback_of(f, "/a1", "/a"), whole);
+	cr_expect_eq(in_callback_of(f, "/b1", "/b"), whole);
+	feed__free(f);
+}
+
+Test(callback, only_answers_tell)
+{
+	only_answers_tell(true);
+	only_answers_tell(false);
+}
+
+/*
  * A saturated pool: in the callback of /a's answer, its connection goes to /b, which waits. What /b
  * does with the answers shows whose both of its calls were.
  */

@@ -36,7 +36,7 @@
 #define MADE_MAX 64  /* connections under way */
 #define RING_MAX 256 /* calls of one request */
 #define SAMPLES_MAX 2000
-#define AGREED_MIN 10      /* before anything is believed */
+#define AGREED_MIN 10      /* before anything is believed, unless the loop is known (libuv) */
 #define CLASHES_PERMILLE 5 /* of the calls named twice */
 #define CLASHES_FORGIVEN 2 /* what was under way when weft came */
 
@@ -346,7 +346,8 @@ bool callback__holds(const struct tracer *t, const struct node *call)
 	if (call->evidence != EVIDENCE_CALLBACK)
 		return true;
 	l = table__get(&t->loops, call->loop);
-	return l && trusted(l) && l->agreed >= AGREED_MIN && !call->chain_clash && !call->unit_told;
+	return l && trusted(l) && (l->whole || l->agreed >= AGREED_MIN) && !call->chain_clash &&
+	       !call->unit_told;
 }
 
 static void process_exit(struct tracer *t, uint32_t pid)
