@@ -353,18 +353,20 @@ static __always_inline int unit__of_cell(struct node_work *w, struct label *out)
 	struct conn_state *st;
 	struct sock *sk;
 
-	if (w->fd < 0 || w->flags & NODE_OWNER_TLS)
+	if (w->fd < 0)
 		return -1;
 	sk = (void *)sock__of_fd(w->fd);
 	st = sk ? unit__conn((__u64)sk, sock__inode(sk)) : NULL;
-	if (!st || !st->conn)
+	if (st && w->flags & NODE_OWNER_TLS)
+		st = unit__plaintext(st);
+	if (!st || !st->conn || !unit__is_session(st->sock) != !(w->flags & NODE_OWNER_TLS))
 		return -1;
 	out->sock = st->sock;
 	out->ino = st->ino;
 	out->conn = st->conn;
 	out->stream = w->stream;
 	out->how = LABEL_AT;
-	if (sock__counts(sk, st->family)) {
+	if (!unit__is_session(st->sock) && sock__counts(sk, st->family)) {
 		out->pos = sock__first_in(sk) + w->pos;
 	} else {
 		out->pos = st->next[WEFT_IN];

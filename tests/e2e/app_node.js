@@ -9,9 +9,9 @@
 //               and how often SIGUSR1 came
 //
 // Whatever is called is named after the request: /job/ROUTE-ID-N. Calls go over a pool of 10 connections, for which most wait, and
-// by fetch. A call of nobody's, /job/nobody, is made every few ms.
+// by fetch. A call of nobody's, /job/nobody, is made every few ms. HTTPS, if TLS_CERTIFICATE and TLS_KEY name files.
 'use strict';
-const http = require('http'), https = require('https'), net = require('net'), tls = require('tls');
+const fs = require('fs'), http = require('http'), https = require('https'), net = require('net'), tls = require('tls');
 
 const [port, backend, handles] = process.argv.slice(2);
 const places = [[http.Server.prototype, 'emit'], [https.Server.prototype, 'emit'], [http.IncomingMessage.prototype, 'emit'],
@@ -43,7 +43,9 @@ const routes = {
 };
 
 setInterval(() => call('nobody'), 5);
-http.createServer(async (request, response) => {
+const { TLS_CERTIFICATE, TLS_KEY } = process.env;
+const files = TLS_KEY ? { cert: fs.readFileSync(TLS_CERTIFICATE), key: fs.readFileSync(TLS_KEY) } : {};
+(TLS_KEY ? https : http).createServer(files, async (request, response) => {
 	const [, route, id] = request.url.split('/');
 	if (route === 'state')
 		return response.end(`${same() ? 'as before' : 'changed'}, ${signals} signals\n`);
