@@ -34,8 +34,8 @@
 #include <linux/types.h>
 #endif
 
-#define WEFT_ABI 4
-/* recordings that can still be read: 2 and 4 added kinds of records, 3 records with parts */
+#define WEFT_ABI 5
+/* recordings that can still be read: 2, 4 and 5 added kinds of records, 3 records with parts */
 #define WEFT_ABI_OLDEST 1
 
 #define WEFT_COMM_LEN 16
@@ -86,6 +86,8 @@ enum weft_kind {
 	WEFT_EV_FIELDS = 18, /* HTTP/2: what a header block says, as the program itself has it */
 	/* struct weft_context; only where the user asked for propagation */
 	WEFT_EV_CONTEXT = 19, /* trace context that travels beside the bytes, not in them */
+	/* struct weft_thread; not of Go and Node.js, where threads say nothing of what is done */
+	WEFT_EV_THREAD = 20, /* a thread of a selected process began another one, or ended */
 	WEFT_EV_KERNEL_MAX,
 	/* from here on: made by user space (recorded files, captures); user/source/record.h */
 	WEFT_EV_USER = 64,
@@ -217,6 +219,16 @@ struct weft_unit {
 	__u32 pos;           /* position behind the bytes of it that were read */
 	/* HTTP/2: its stream, where the program itself says which; then pos says nothing. 0: no */
 	__u32 stream;
+};
+
+/*
+ * A thread ends of itself; one that ends with its whole process is not told of. Comes before all
+ * that the child does.
+ */
+struct weft_thread {
+	struct weft_event h; /* of the thread that began another one, or of the one that ended */
+	__u32 child;         /* the thread that was begun; 0: h.tid ended */
+	__u32 pad;
 };
 
 /* One field of a header block: its true lengths, and as much of it as there is room for. */
@@ -407,6 +419,7 @@ _Static_assert(sizeof(struct weft_open) % 8 == 0, "weft_open");
 _Static_assert(sizeof(struct weft_connect) == 40, "weft_connect");
 _Static_assert(sizeof(struct weft_data) == 48, "weft_data");
 _Static_assert(sizeof(struct weft_unit) == 40, "weft_unit");
+_Static_assert(sizeof(struct weft_thread) == 40, "weft_thread");
 _Static_assert(sizeof(struct weft_context) == 80, "weft_context");
 _Static_assert(sizeof(struct weft_session) == 32 + 16 + 8 + WEFT_SESSION_BYTES, "weft_session");
 _Static_assert(sizeof(struct weft_call) == 32 + 48 + 16, "weft_call");

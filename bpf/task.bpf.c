@@ -6,6 +6,7 @@
 #include "task.bpf.h"
 
 #define CGROUP_DEPTH 32
+#define SIGNAL_GROUP_EXIT 0x4 /* include/linux/sched/signal.h */
 
 /* Is this cgroup v2, or one above it, among the selected? */
 __global int task__cgroup_selected(__u64 cgroup)
@@ -42,14 +43,34 @@ static __always_inline void task__select(struct task_struct *leader)
 		task__emit(WEFT_EV_SELECT, leader, mark.pid, mark.pid, task__ppid(leader));
 }
 
+/* Threads of which it matters who begins them: what they do is done on them from end to end. */
+static __always_inline void task__thread(struct filter *f, struct task_struct *task,
+					 struct task_struct *child)
+{
+	struct weft_thread *e;
+
+	if (f->bits & FILTER_RUNTIME && f->runtime.kind != RUNTIME_PYTHON)
+		return;
+	e = emit__reserve(sizeof(*e));
+	if (!e)
+		return;
+	emit__header(&e->h, WEFT_EV_THREAD, sizeof(*e), f->pid, filter__tid(task, f->pid), 0);
+	e->child = child ? filter__nr(child) : 0;
+	e->pad = 0;
+	emit__submit(e, WEFT_EV_THREAD);
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(task_fork, struct task_struct *parent, struct task_struct *child)
 {
 	struct filter *of_parent, mark = {};
 
-	if (child->pid != child->tgid)
-		return 0; /* a thread */
 	of_parent = filter__current(parent);
+	if (child->pid != child->tgid) {
+		if (of_parent)
+			task__thread(of_parent, parent, child);
+		return 0;
+	}
 	if (of_parent) {
 		mark.bits = of_parent->bits & (FILTER_BY | FILTER_RUNTIME);
 		mark.runtime = of_parent->runtime;
@@ -112,6 +133,8 @@ int BPF_PROG(task_exit, struct task_struct *task)
 	if (task->signal->live.counter > 0) {
 		if (task->pid == task->tgid)
 			bpf_map_update_elem(&leaderless, &group, f, BPF_ANY);
+		else if (!(task->signal->flags & SIGNAL_GROUP_EXIT))
+			task__thread(f, task, NULL);
 		return 0;
 	}
 	bpf_map_delete_elem(&leaderless, &group);

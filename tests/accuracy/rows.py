@@ -50,7 +50,7 @@ def debian_python():
 # ---- threads and pools of them ----
 
 
-@row("threads-hop", "the same, calls by threads of their own", HANDED_OVER, None, 0, main_only=True)
+@row("threads-hop", "the same, calls by threads of their own", HANDED_OVER, 99, 0, main_only=True)
 @row("threads", "Python, a thread a connection", BLOCKING, 99.5, 0)
 def threads(world):
     python = debian_python()
@@ -64,6 +64,16 @@ def gthread(world):
     run([python, "-c", "import gunicorn, psycopg2, redis"])
     options = ["--workers", "1", "--worker-class", "gthread", "--threads", "16", "--keep-alive", "75", "--worker-tmp-dir",
                "/dev/shm", "--log-level", "warning"]
+    return world.target(lambda port: [python, "-m", "gunicorn", "--chdir", APPS, *options, "--bind", f"127.0.0.1:{port}",
+                                      "wsgi:app"])
+
+
+@row("gevent", "gunicorn, gevent: greenlets on one thread", (*BLOCKING, "par", "hop"), None, 0)
+def gevent(world):
+    python = debian_python()
+    run([python, "-c", "import gevent, gunicorn, psycopg2, redis"])
+    options = ["--workers", "1", "--worker-class", "gevent", "--worker-connections", "200", "--keep-alive", "75",
+               "--worker-tmp-dir", "/dev/shm", "--log-level", "warning"]
     return world.target(lambda port: [python, "-m", "gunicorn", "--chdir", APPS, *options, "--bind", f"127.0.0.1:{port}",
                                       "wsgi:app"])
 
@@ -87,6 +97,11 @@ def java_blocking(world):
     return java(world, "blocking")
 
 
+@row("java-threads", "the same, calls by threads of their own", HANDED_OVER, 99, 0, main_only=True)
+def java_threads(world):
+    return java(world, "threads")
+
+
 @row("java-client", "the same, java.net.http.HttpClient", BLOCKING, None, 0, main_only=True)
 def java_client(world):
     return java(world, "client")
@@ -96,6 +111,12 @@ def java_client(world):
 def c_queue(world):
     program = world.compiled("apps/pool.c")
     return world.target(lambda port: [program, str(port), str(world.ports["backend"]), str(world.ports["redis"])])
+
+
+@row("c-threads", "C, a thread a connection, and for each call", HANDED_OVER, 99, 0, main_only=True)
+def c_threads(world):
+    program = world.compiled("apps/pool.c")
+    return world.target(lambda port: [program, str(port), str(world.ports["backend"]), str(world.ports["redis"]), "threads"])
 
 
 # ---- proxies ----
@@ -140,6 +161,59 @@ def nginx_keepalive_1(world):
 @row("nginx-close", "nginx, no upstream keepalive", ("one",), 99.5, 0)
 def nginx_close(world):
     return nginx(world, "")
+
+
+FASTCGI = """daemon off; worker_processes 2; pid {0}/nginx.pid; error_log stderr; user {2};
+events {{ worker_connections 1024; }}
+http {{
+	access_log off; keepalive_requests 1000000;
+	client_body_temp_path {0}; proxy_temp_path {0}; fastcgi_temp_path {0}; uwsgi_temp_path {0}; scgi_temp_path {0};
+	server {{
+		listen 127.0.0.1:{1};
+		location / {{
+			fastcgi_pass unix:{0}/php;
+			fastcgi_param REQUEST_METHOD $request_method;
+			fastcgi_param REQUEST_URI $request_uri;
+			fastcgi_param SCRIPT_FILENAME {3};
+		}}
+	}}
+}}
+"""
+
+FPM = """[global]
+error_log = /dev/stderr
+daemonize = no
+[www]
+{1}listen = {0}/php
+listen.backlog = 1024
+listen.mode = 0666
+clear_env = no
+pm = static
+pm.max_children = 16
+"""
+
+
+@row("php-fpm", "nginx and PHP-FPM, 16 processes: FastCGI", ("none", "sleep", "one", "seq", "think"), None, 0)
+def php_fpm(world):
+    found = sorted(glob.glob("/usr/sbin/php-fpm*"))
+    if not found:
+        raise Skip("php-fpm is not installed")
+    web, root = need("nginx"), os.getuid() == 0
+
+    def argv(port):
+        folder = os.path.join(world.stack.folder, f"php{port}")
+        os.mkdir(folder)
+        os.chmod(folder, 0o755)
+        with open(os.path.join(folder, "nginx.conf"), "w", encoding="utf-8") as f:
+            f.write(FASTCGI.format(folder, port, "root" if root else "nobody", os.path.join(APPS, "app.php")))
+        with open(os.path.join(folder, "fpm.conf"), "w", encoding="utf-8") as f:
+            f.write(FPM.format(folder, "user = root\n" if root else ""))
+        # both end with the process that is traced, as its children
+        fpm = f"{found[-1]} {'-R ' if root else ''}-F -n -y {folder}/fpm.conf"
+        nginx_too = f"{web} -p {folder} -e stderr -c {folder}/nginx.conf"
+        wait = f"until [ -S {folder}/php ]; do kill -0 $a || exit; sleep 0.1; done"
+        return ["/bin/sh", "-c", f'{fpm} & a=$!; {wait}; {nginx_too} & b=$!; trap "kill $a $b" TERM; wait; wait $a $b']
+    return world.target(argv)
 
 
 HAPROXY = """global
@@ -272,6 +346,11 @@ def node(world, *operations, program=None):
 @row("node", "Node: pg, ioredis, fetch", TASKS, 85, 0.3)
 def node_plain(world):
     return node(world)
+
+
+@row("node-pool", "one saturated pool (http.Agent) alone", TASKS, None, 0.3, main_only=True)
+def node_pool(world):
+    return node(world, "agent")
 
 
 @row("node-helper", "the same with --node-helper", TASKS, 99, 0.3, weft=("--node-helper",))

@@ -2,15 +2,17 @@
 """A service that passes what it is asked on to the next, and the load for it. A thread a connection.
 
     app_relay.py serve ADDRESS PORT [NEXT-ADDRESS NEXT-PORT]
+    app_relay.py forward ADDRESS PORT NEXT-ADDRESS NEXT-PORT
     app_relay.py load ADDRESS PORT REQUESTS CONCURRENCY
 
 POST /r7 with "X-Calls: 3" makes the calls POST /r7/0 to /r7/2, with the same body. The answer is the body's SHA-1, so a byte that
-was changed on the way shows. "load" prints how many answers were wrong.
+was changed on the way shows. "forward" knows nothing of that: it hands on bytes, a thread for each direction. "load" prints how many answers were wrong.
 """
 import hashlib
 import http.client
 import http.server
 import random
+import socket
 import sys
 import threading
 
@@ -41,6 +43,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 class Server(http.server.ThreadingHTTPServer):
     request_queue_size = 128
+
+
+def hand_on(source, sink):
+    while data := source.recv(65536):
+        sink.sendall(data)
+    sink.shutdown(socket.SHUT_WR)
+
+
+def forward(address, port, upstream):
+    listener = socket.create_server((address, port), backlog=128)
+    while True:
+        client, server = listener.accept()[0], socket.create_connection(upstream)
+        for pair in (client, server), (server, client):
+            pair[1].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            threading.Thread(target=hand_on, args=pair, daemon=True).start()
 
 
 def calls_of(number):
@@ -79,6 +96,8 @@ def main():
         if more:
             Handler.upstream = more[0], int(more[1])
         Server((address, int(port)), Handler).serve_forever()
+    elif what == "forward":
+        forward(address, int(port), (more[0], int(more[1])))
     else:
         load(address, int(port), *map(int, more))
 

@@ -63,10 +63,10 @@ class Hosts:
         stack.wait_until(f"relay on {host}", lambda: self.listens(process.pid), 30, lambda: process.poll() is None)
 
     @staticmethod
-    def listens(pid):
+    def listens(pid, port=PORT):
         try:
             with open(f"/proc/{pid}/net/tcp", encoding="ascii") as f:
-                return any(line.split()[1].endswith(f":{PORT:04X}") and line.split()[3] == "0A" for line in list(f)[1:])
+                return any(line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A" for line in list(f)[1:])
         except OSError:
             return False
 

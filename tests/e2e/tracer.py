@@ -31,13 +31,13 @@ RUNS = []  # every Tracer of the case that runs
 
 class Tracer:
     """A weft that runs beside the test. stdout goes to the file `out`; stderr is read as it comes. What it sees is recorded: a
-    failure that comes once in many runs can be looked into afterwards."""
+    failure that comes once in many runs can be looked into afterwards. (Not where its cost is measured: record=False.)"""
 
-    def __init__(self, argv, out, env=None):
+    def __init__(self, argv, out, env=None, record=True):
         argv = [str(a) for a in argv]
-        if "--record" not in argv:
+        if record and "--record" not in argv:
             argv += ["--record", f"{out}.{len(RUNS)}.weft"]
-        self.recording = argv[argv.index("--record") + 1]
+        self.recording = argv[argv.index("--record") + 1] if "--record" in argv else os.devnull
         RUNS.append(self)
         self.began = time.monotonic()
         self.first_output = None  # seconds from start to the first byte on stdout ...
@@ -128,7 +128,7 @@ class Tracer:
 def forget_runs():
     """The case ended well: what its runs recorded is of no use."""
     for run_ in RUNS:
-        if os.path.exists(run_.recording):
+        if os.path.isfile(run_.recording):
             os.unlink(run_.recording)
     RUNS.clear()
 
@@ -142,7 +142,7 @@ def keep_runs(name):
         yield from (f"    {line}" for line in run_.errors[-25:])
         later = [r.out_path for r in RUNS[number + 1:]]
         for path, kind in ((run_.recording, "weft"), (run_.out_path, "spans")):
-            if os.path.exists(path) and path not in later:
+            if os.path.isfile(path) and path not in later:
                 kept = os.path.join(folder, f"e2e-{name}-{number}.{kind}")
                 shutil.move(path, kept)
                 yield f"    kept: {kept}"

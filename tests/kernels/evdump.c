@@ -286,7 +286,8 @@ static void print(void *ctx, const struct weft_event *ev)
 	const struct weft_proc *p = (const void *)ev;
 
 	(void)ctx;
-	if (ev->kind == WEFT_EV_WRITTEN) /* made or not as two CPUs happen to run */
+	/* made or not, sooner or later, as two CPUs happen to run */
+	if (ev->kind == WEFT_EV_WRITTEN || ev->kind == WEFT_EV_THREAD)
 		return;
 	if (probes)
 		probe(ev);

@@ -497,6 +497,7 @@ static void see(void *ctx, const struct weft_event *ev)
 	case WEFT_EV_CALL: see_call((const void *)ev); break;
 	case WEFT_EV_MAP: say(ev, "map"); break;
 	case WEFT_EV_FORK:
+	case WEFT_EV_THREAD:
 	case WEFT_EV_EXIT: break;
 	default:
 		if (ev->kind <= WEFT_EV_CLOSE)

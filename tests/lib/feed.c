@@ -78,6 +78,7 @@ static void take(void *feed, const struct weft_event *ev)
 	case WEFT_EV_CONNECT: tracer__connect(f->tracer, (const struct weft_connect *)ev); return;
 	case WEFT_EV_CONTEXT: tracer__context(f->tracer, (const struct weft_context *)ev); return;
 	case WEFT_EV_UNIT: tracer__unit(f->tracer, (const struct weft_unit *)ev); return;
+	case WEFT_EV_THREAD: tracer__thread(f->tracer, (const struct weft_thread *)ev); return;
 	case WEFT_EV_CALL: calls__event(f->calls, (const struct weft_call *)ev); return;
 	case WEFT_EV_EXEC: conns__process_exec(f->all, ev->pid, ev->ts); return;
 	case WEFT_EV_EXIT: process_exit(f, ev->pid, ev->ts); return;
@@ -211,8 +212,10 @@ void feed__runtime(struct feed *f, uint32_t pid, const char *service, const char
 	processes__described(f->processes, &p.r);
 }
 
-static void open_conn(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint16_t local,
-		      uint16_t remote, enum weft_role role)
+/* Ports as this end sees them; and those by which the positions go, the same at both ends. */
+static void open_pair(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint16_t local,
+		      uint16_t remote, enum weft_role role, uint16_t client_pos,
+		      uint16_t server_pos)
 {
 	struct weft_open o = {
 		.local = { .port = local, .family = AF_INET },
@@ -230,13 +233,29 @@ static void open_conn(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, u
 	/*
 	 * One position per direction of the pair, close to the wrap so that every test passes it.
 	 */
-	uint32_t base = 0xffffff00u + (uint32_t)(local < remote ? local : remote) % 16;
+	uint32_t base = 0xffffff00u + (uint32_t)server_pos % 16;
+	uint32_t back = 0xfffff000u + (uint32_t)(server_pos * 31 + client_pos) % 0xf00;
 	bool client = role == WEFT_ROLE_CLIENT || (role == WEFT_ROLE_UNKNOWN && local > remote);
 
 	f->conns[id].pos[client ? WEFT_OUT : WEFT_IN] = base;
-	f->conns[id].pos[client ? WEFT_IN : WEFT_OUT] = base + 7;
+	f->conns[id].pos[client ? WEFT_IN : WEFT_OUT] = back;
 	memcpy(o.pos, f->conns[id].pos, sizeof(o.pos));
 	deliver(f, &o.h, WEFT_EV_OPEN, sizeof(o), id, pid, tid);
+}
+
+static void open_conn(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint16_t local,
+		      uint16_t remote, enum weft_role role)
+{
+	bool client = local > remote;
+
+	open_pair(f, id, pid, tid, local, remote, role, client ? local : remote,
+		  client ? remote : local);
+}
+
+void feed__translated(struct feed *f, unsigned id, uint32_t pid, uint16_t local, uint16_t remote,
+		      enum weft_role role, uint16_t port)
+{
+	open_pair(f, id, pid, pid, local, remote, role, port, 1);
 }
 
 void feed__connect(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint16_t port,
@@ -270,6 +289,19 @@ static void unit(struct feed *f, uint32_t pid, uint32_t tid, unsigned id, uint8_
 	};
 
 	order__event(f->order, &u.h);
+}
+
+void feed__thread(struct feed *f, uint32_t pid, uint32_t tid, uint32_t child)
+{
+	struct weft_thread e = { .h = { .size = sizeof(e),
+					.kind = WEFT_EV_THREAD,
+					.ts = f->now,
+					.pid = pid,
+					.tid = tid },
+				 .child = child };
+
+	cr_assert(event__valid(&e.h, sizeof(e)));
+	order__event(f->order, &e.h);
 }
 
 void feed__unit(struct feed *f, uint32_t pid, uint32_t tid, unsigned id)

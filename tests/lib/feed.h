@@ -65,6 +65,12 @@ void feed__connect(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint
 		   uint16_t server_port);
 void feed__accept(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, uint16_t port,
 		  uint16_t server_port);
+/*
+ * One whose addresses are others at the other end; `port` tells which connection it is. UNKNOWN: it
+ * was open before, and the greater port is the client's.
+ */
+void feed__translated(struct feed *f, unsigned id, uint32_t pid, uint16_t local, uint16_t remote,
+		      enum weft_role role, uint16_t port);
 /* One that was open before; its role is not known. */
 void feed__preopen(struct feed *f, unsigned id, uint32_t pid, uint16_t local, uint16_t remote);
 /*
@@ -111,6 +117,8 @@ void feed__turn(struct feed *f, uint32_t tid);
 void feed__unit(struct feed *f, uint32_t pid, uint32_t tid, unsigned id);
 /* The same, but it need not have got that far itself (WEFT_F_AHEAD). */
 void feed__unit_ahead(struct feed *f, uint32_t pid, uint32_t tid, unsigned id);
+/* The thread begins thread `child`; 0: it ends. */
+void feed__thread(struct feed *f, uint32_t pid, uint32_t tid, uint32_t child);
 /*
  * Trace context that goes beside what is written on or read from connection `id` next. Its trace id
  * is all `trace`, its span id all `span`; `cause`: it is that of the request that begins on this

@@ -363,3 +363,68 @@ Test(callback, a_thread_that_does_not_work_like_that)
 	cr_expect(feed__is_root(client(f, "/call-1")));
 	feed__free(f);
 }
+
+/*
+ * Greenlets: one of them calls a library that blocks the loop; when it lets go, another one answers
+ * its request, the one that was read last when the call was made. Nothing follows from that.
+ */
+Test(callback, greenlet_that_blocks_the_loop)
+{
+	struct feed *f = feed__new();
+
+	feed__turn(f, LOOP);
+	feed__accept(f, 1, SHOP, LOOP, 40001, 80);
+	feed__accept(f, 2, SHOP, LOOP, 40002, 80);
+	feed__connect(f, CALL(1), SHOP, LOOP, 50001, 8080);
+	feed__accept(f, UPLOAD, SHOP, LOOP, 40020, 80);
+	in(f, UPLOAD, "PUT /upload HTTP/1.1\r\nHost: shop\r\nContent-Length: 100000\r\n\r\n");
+	in(f, 1, get("/first"));
+	feed__turn(f, LOOP);
+	in(f, 2, get("/second"));
+	/* timers */
+	feed__turn(f, LOOP);
+	out(f, CALL(1), get("/for-first"));
+	in(f, CALL(1), OK200);
+	out(f, 2, OK200);
+	feed__turn(f, LOOP);
+	next_callback(f);
+	out(f, 1, OK200);
+	feed__finish(f);
+	cr_expect(feed__is_root(client(f, "/for-first")));
+	feed__free(f);
+}
+
+/* Where most claims are denied, those that agree with the other witness do so by chance. */
+Test(callback, agreement_by_chance)
+{
+	struct feed *f = feed__new();
+	char path[32];
+
+	feed__turn(f, LOOP);
+	for (unsigned i = 1; i < 3; i++)
+		feed__accept(f, i, SHOP, LOOP, (uint16_t)(40000 + i), 80);
+	feed__connect(f, CALL(1), SHOP, LOOP, 50001, 8080);
+	feed__accept(f, UPLOAD, SHOP, LOOP, 40020, 80);
+	in(f, UPLOAD, "PUT /upload HTTP/1.1\r\nHost: shop\r\nContent-Length: 100000\r\n\r\n");
+	for (unsigned i = 0; i < 40; i++) {
+		/* the call is always the first request's; most often the second one is read last */
+		bool agrees = i % 3 == 2;
+
+		f->turns[LOOP] = 0; /* something else was ready, too */
+		in(f, agrees ? 2 : 1, get("/a"));
+		in(f, agrees ? 1 : 2, get("/b"));
+		snprintf(path, sizeof(path), "/call-%u", i);
+		out(f, CALL(1), get(path));
+		in(f, CALL(1), OK200);
+		out(f, 1, OK200);
+		next_callback(f);
+		out(f, 2, OK200);
+		feed__wait(f, 10);
+	}
+	feed__finish(f);
+	for (unsigned i = 0; i < 40; i++) {
+		snprintf(path, sizeof(path), "/call-%u", i);
+		cr_expect(feed__is_root(client(f, path)), "%s", path);
+	}
+	feed__free(f);
+}

@@ -96,6 +96,7 @@ Test(record, valid_sizes_are_exact)
 		{ WEFT_EV_SELECT, sizeof(struct weft_proc) },
 		{ WEFT_EV_IOURING, sizeof(struct weft_proc) },
 		{ WEFT_EV_CONTEXT, sizeof(struct weft_context) },
+		{ WEFT_EV_THREAD, sizeof(struct weft_thread) },
 		{ RECORD_CLOCK, sizeof(struct record_clock) },
 		{ RECORD_STATS, sizeof(struct record_stats) },
 	};
@@ -363,7 +364,7 @@ Test(record, headers_are_checked)
 		const char bytes[5];
 	} bad[] = {
 		{ "neither a weft recording nor", 4, "ward" },
-		{ "recording format 9, this weft reads 1 to 4", 8, "\x09\0\0\0" },
+		{ "recording format 9, this weft reads 1 to 5", 8, "\x09\0\0\0" },
 		{ "other byte order", 12, "\x01\x02\x03\x04" },
 		{ "damaged header", 12, "\x04\x04\x04\x04" },
 	};

@@ -100,7 +100,7 @@ static const struct argp_option known[] = {
 	OPTION(KEY_DB_SOURCE, "db-source", "NAME", GROUP_WHAT,
 	       "of database calls, tell what is seen by: both (default), wire, library"),
 	OPTION(KEY_RAW_QUERIES, "raw-queries", NULL, GROUP_WHAT,
-	       "leave literals in query texts (they may be secrets)"),
+	       "leave literals in SQL (they may be secrets)"),
 	OPTION(KEY_BAGGAGE, "baggage", "KEY,...", GROUP_WHAT,
 	       "values of these keys in requests' baggage become attributes"),
 	OPTION(KEY_TRACE_INSTRUMENTED, "trace-instrumented", NULL, GROUP_WHAT,

@@ -107,6 +107,9 @@ struct conn {
 	struct list holding;     /* in conns.holding while events are held */
 	void *flow;              /* proto/'s: what the engine knows of it */
 	bool called;             /* trace/'s: a call was made on it */
+	uint8_t ends_tries;      /* trace/'s: how often its other end was looked for */
+	uint64_t ends;           /* trace/'s: what both ends of it are called; 0 not known yet */
+	void *ends_text;         /* trace/'s: the same as text; freed with it. NULL: not made yet */
 	struct session *session; /* NULL: it is a socket's */
 	struct conn *carrier;    /* of a session; NULL: not known */
 	struct conn *rides;      /* the session whose carrier this is; NULL: none known */

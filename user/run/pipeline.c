@@ -122,6 +122,7 @@ static void take(void *pipeline, const struct weft_event *ev)
 	case WEFT_EV_CONNECT: tracer__connect(p->tracer, (const struct weft_connect *)ev); return;
 	case WEFT_EV_CONTEXT: tracer__context(p->tracer, (const struct weft_context *)ev); return;
 	case WEFT_EV_UNIT: tracer__unit(p->tracer, (const struct weft_unit *)ev); return;
+	case WEFT_EV_THREAD: tracer__thread(p->tracer, (const struct weft_thread *)ev); return;
 	case WEFT_EV_CALL: calls__event(p->calls, (const struct weft_call *)ev); return;
 	case WEFT_EV_EXEC:
 		calls__process_exit(p->calls, ev->pid, ev->ts);

@@ -123,6 +123,7 @@ bool event__valid(const struct weft_event *ev, size_t avail)
 		return ev->size == sizeof(struct weft_context) &&
 		       ((const struct weft_context *)ev)->dir <= WEFT_IN;
 	case WEFT_EV_UNIT: return ev->size == sizeof(struct weft_unit);
+	case WEFT_EV_THREAD: return ev->size == sizeof(struct weft_thread);
 	case RECORD_CLOCK: return ev->size == sizeof(struct record_clock);
 	case RECORD_PROCESS:
 		return ev->size >= sizeof(struct record_process) &&

@@ -311,6 +311,7 @@ static void begin(struct tracer *t, struct node *n, struct exchange *x, uint32_t
 	if (!l)
 		return;
 	if (!n->server) {
+		t->n_loop_calls += !n->loop;
 		n->loop = l->key;
 		n->loop_whole = l->whole;
 	}

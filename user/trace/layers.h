@@ -5,6 +5,6 @@
 #include "node.h"
 
 extern const struct layer layer_remote, layer_socket, layer_runtime, layer_content, layer_callback,
-	layer_thread, layer_sdk;
+	layer_thread, layer_handover, layer_sdk;
 
 #endif

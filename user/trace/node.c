@@ -14,6 +14,7 @@ static const struct {
 } evidences[EVIDENCE_MAX] = {
 	[EVIDENCE_NONE] = { "", 0 },
 	[EVIDENCE_LAST_READ] = { "last-read", 0.9 },
+	[EVIDENCE_HANDOVER] = { "hand-over", 0.95 },
 	[EVIDENCE_THREAD] = { "thread", 0.98 },
 	[EVIDENCE_BACKWARD] = { "backward", 0.98 },
 	[EVIDENCE_CALLBACK] = { "callback", 0.98 },
@@ -68,9 +69,8 @@ void node__orphan(struct node *child)
 
 void node__free(struct tracer *t, struct node *n)
 {
-	for (size_t i = 0; layer_table[i]; i++)
-		if (layer_table[i]->released)
-			layer_table[i]->released(t, n);
+	for (size_t i = 0; t->with.released[i]; i++)
+		t->with.released[i]->released(t, n);
 	LIST_EACH (it, tmp, &n->children)
 		node__orphan(LIST_OF(it, struct node, sibling));
 	list__remove(&n->sibling);
@@ -78,6 +78,7 @@ void node__free(struct tracer *t, struct node *n)
 	list__remove(&n->all);
 	table__take(&t->by_id, n->id);
 	t->n_nodes--;
+	t->n_loop_calls -= n->loop != 0;
 	span__free(n->span);
 	if (n->keys != &n->first_key)
 		free(n->keys);

@@ -4,7 +4,7 @@
  *
  *   tracer.c    exchanges in, nodes made, spans built
  *   node.c      the tree: linking by evidence, never in a circle
- *   remote.c, socket.c, runtime.c, content.c, callback.c, thread.c
+ *   remote.c, socket.c, runtime.c, content.c, callback.c, thread.c, handover.c
  *               the layers: each one kind of evidence; layers.c lists them in one table
  *   revise.c    what is learnt of an exchange after it was handed over
  *   sdk.c       processes that need no spans from us
@@ -25,6 +25,8 @@ enum evidence {
 	EVIDENCE_NONE = 0,
 	/* a thread that serves several requests: the one it read last; subject to veto */
 	EVIDENCE_LAST_READ,
+	/* made by a thread that was begun by the one that serves the request, and for that alone */
+	EVIDENCE_HANDOVER,
 	/* a thread that serves one request at a time made the call while serving it */
 	EVIDENCE_THREAD,
 	/* the answer to the request was written right after the answer to the call was read */
@@ -105,11 +107,16 @@ struct node {
 	uint64_t inside_before; /* the one that its thread made before, since it last read */
 	/* client: its thread slept between what made it call, or its answer, and what followed */
 	bool slept;
+	uint8_t turn; /* client: its event loop's when it was made; 0 none, or not known */
+	bool waited;  /* client: and that waited for the answer, which came in the same turn */
 	bool backward_clash; /* two requests claim it: neither gets it */
 	/* client: whoever claims it answered another request without reading in between */
 	bool claimer_answered_twice;
 	/* client: the first call on a connection, and it is not known for whom that was made */
 	bool maker_unseen;
+
+	/* hand-over layer, client: the thread that made it has ended since */
+	bool handed_over;
 
 	/* callback layer, client: key of the event loop that made it; 0: it was none */
 	uint64_t loop;
@@ -141,44 +148,13 @@ struct node {
 	struct arena arena;
 };
 
-struct tracer {
-	struct tracer_config cfg;
-	struct table by_id; /* struct node */
-	struct list nodes;
-	size_t n_nodes;
-	uint64_t last_id;
-	int64_t clock; /* realtime - boottime, ns */
-	uint64_t now;
-	struct table pairs[2]; /* socket layer: key -> node; [0] client ends, [1] server ends */
-	/* thread layer; each table is bounded, and what was not used for longest makes room */
-	struct table threads; /* struct thread */
-	struct table pools;   /* struct pool */
-	struct table owners;  /* struct owner, by socket */
-	struct table users;   /* struct user: the threads and pools of a process, by PID */
-	struct table sdks;    /* struct sdk, by PID */
-	struct table proxies; /* content layer: struct proxy, by PID */
-	struct table alike;   /* struct alike, by likeness */
-	struct {
-		struct table threads, conns; /* struct unit_thread, unit_conn */
-		struct table pids;           /* processes that tell of units */
-		struct table carriers;       /* struct unit_conn by its session's carrier */
-		struct list threads_by_use, conns_by_use;
-	} units; /* runtime layer; bounded likewise */
-	struct list threads_by_use, pools_by_use, owners_by_use;
-	struct table loops; /* callback layer: struct loop; bounded likewise */
-	struct list loops_by_use;
-	struct {
-		struct table by_place; /* remote layer: struct beside, by connection and position */
-		struct list by_age;
-	} beside;
-};
-
 /* One kind of evidence. Any member but the name may be NULL. */
 struct layer {
 	const char *name;
 	void (*awake)(struct tracer *t, const struct weft_data *d);
 	void (*connecting)(struct tracer *t, const struct weft_connect *c);
 	void (*unit)(struct tracer *t, const struct weft_unit *u);
+	void (*thread)(struct tracer *t, const struct weft_thread *e);
 	void (*context)(struct tracer *t, const struct weft_context *c);
 	void (*begin)(struct tracer *t, struct node *n, struct exchange *x, uint32_t req_pos);
 	void (*moved)(struct tracer *t, struct node *n, enum proto_dir dir, uint32_t tid,
@@ -192,6 +168,54 @@ struct layer {
 };
 
 extern const struct layer *const layer_table[]; /* ends with NULL */
+
+/* Those that have a member, for what happens with every event or span; each ends with NULL. */
+#define LAYERS_MAX 12
+struct layers_with {
+	const struct layer *awake[LAYERS_MAX], *begin[LAYERS_MAX], *moved[LAYERS_MAX],
+		*ended[LAYERS_MAX], *released[LAYERS_MAX];
+};
+
+/* Fills it in, of layer_table. */
+void layers__sort(struct layers_with *with);
+
+struct tracer {
+	struct tracer_config cfg;
+	struct layers_with with;
+	struct table by_id; /* struct node */
+	struct list nodes;
+	size_t n_nodes, n_loop_calls; /* all; those of them that an event loop made */
+	uint64_t last_id;
+	int64_t clock; /* realtime - boottime, ns */
+	uint64_t now;
+	struct table pairs[2]; /* socket layer: key -> node; [0] client ends, [1] server ends */
+	struct table starts;   /* and struct start, by positions; bounded likewise */
+	struct list starts_by_age;
+	/* thread layer; each table is bounded, and what was not used for longest makes room */
+	struct table threads;       /* struct thread */
+	struct thread *last_thread; /* the one used last, NULL: gone */
+	struct table pools;         /* struct pool */
+	struct table owners;        /* struct owner, by socket */
+	struct table users;         /* struct user: the threads and pools of a process, by PID */
+	struct table sdks;          /* struct sdk, by PID */
+	struct table proxies;       /* content layer: struct proxy, by PID */
+	struct table alike;         /* struct alike, by likeness */
+	struct {
+		struct table threads, conns; /* struct unit_thread, unit_conn */
+		struct table pids;           /* processes that tell of units */
+		struct table carriers;       /* struct unit_conn by its session's carrier */
+		struct list threads_by_use, conns_by_use;
+	} units; /* runtime layer; bounded likewise */
+	struct list threads_by_use, pools_by_use, owners_by_use;
+	struct table loops; /* callback layer: struct loop; bounded likewise */
+	struct list loops_by_use;
+	struct table begotten; /* hand-over layer: struct begotten, by thread; bounded likewise */
+	struct list begotten_by_use;
+	struct {
+		struct table by_place; /* remote layer: struct beside, by connection and position */
+		struct list by_age;
+	} beside;
+};
 
 /* A thread, as a key in tables. */
 static inline uint64_t node__thread_key(uint32_t pid, uint32_t tid)
@@ -218,6 +242,12 @@ double evidence__confidence(enum evidence why);
  * believed.
  */
 bool thread__holds(struct tracer *t, struct node *call, bool outside);
+/* The request that a thread has read and serves, if that is all it does; else NULL. */
+struct node *thread__serves(struct tracer *t, uint32_t pid, uint32_t tid);
+/* handover.c: the same as thread__holds(), for what it said. */
+bool handover__holds(const struct node *call);
+/* Its thread may be about to end: it is too early to judge the call, whose request has ended. */
+bool handover__waits(const struct tracer *t, const struct node *call);
 
 /* callback.c: the same, for what it said. */
 bool callback__holds(const struct tracer *t, const struct node *call);

@@ -47,8 +47,8 @@ static void judge(struct tracer *t, struct node *n)
 	n->judged = true;
 	/* What a request left behind, to be done after its answer, is still its own. */
 	outside &= n->evidence != EVIDENCE_RUNTIME;
-	if (n->apart || !thread__holds(t, n, outside) || !callback__holds(t, n) || outside ||
-	    own_context(n)) {
+	if (n->apart || !thread__holds(t, n, outside) || !callback__holds(t, n) ||
+	    !handover__holds(n) || outside || own_context(n)) {
 		node__orphan(n);
 		/* An event loop's may still show whose it is. */
 		n->judged = !n->loop;
@@ -191,11 +191,10 @@ static void fit_tree(struct node *n)
 
 static void add_link(struct span *s, const uint8_t trace_id[16], const uint8_t span_id[8])
 {
-	if (s->n_links == SPAN_LINKS_MAX)
-		return;
-	struct span_link *link = &s->links[s->n_links++];
+	struct span_link *link = span__add_link(s);
 
-	memset(link, 0, sizeof(*link));
+	if (!link)
+		return;
 	memcpy(link->trace_id, trace_id, 16);
 	memcpy(link->span_id, span_id, 8);
 }
@@ -245,7 +244,7 @@ static unsigned count(const struct node *n)
  * Spans of n and below, parents first. What has not ended, or is not settled yet, keeps its ids,
  * and leaves by itself; so does what stands apart.
  */
-static void collect(struct tracer *t, struct node *n, struct span **spans, unsigned *i)
+static void collect(struct tracer *t, struct node *n, struct trace *into)
 {
 	bool below = n->parent;
 
@@ -256,9 +255,9 @@ static void collect(struct tracer *t, struct node *n, struct span **spans, unsig
 		node__orphan(n);
 		return;
 	}
-	spans[(*i)++] = finish(t, n);
+	into->spans[into->n++] = finish(t, n);
 	LIST_EACH (it, tmp, &n->children)
-		collect(t, LIST_OF(it, struct node, sibling), spans, i);
+		collect(t, LIST_OF(it, struct node, sibling), into);
 	node__free(t, n);
 }
 
@@ -285,20 +284,13 @@ static void emit(struct tracer *t, struct node *n)
 	if (!node__by_id(t, id))
 		return;
 	runtime__waits(t, n);
-	struct span **spans = calloc(count(n), sizeof(*spans));
-	unsigned used = 0;
+	struct trace *trace = trace__for(count(n));
 
-	if (!spans)
+	if (!trace)
 		return;
 	fit_tree(n);
-	collect(t, n, spans, &used);
-	struct trace *trace = used ? trace__new(spans, used) : NULL;
-
-	if (!trace) {
-		free(spans);
-		return;
-	}
-	for (size_t i = 0; i < sizeof(t->cfg.sinks) / sizeof(*t->cfg.sinks); i++)
+	collect(t, n, trace);
+	for (size_t i = 0; trace->n && i < sizeof(t->cfg.sinks) / sizeof(*t->cfg.sinks); i++)
 		if (t->cfg.sinks[i].fn)
 			t->cfg.sinks[i].fn(t->cfg.sinks[i].ctx, trace);
 	trace__unref(trace);
@@ -311,7 +303,7 @@ static void judge_all(struct tracer *t, bool at_once)
 		struct node *n = LIST_OF(it, struct node, all);
 
 		if (waits_for_judgement(n) && n->ended && n->parent->ended &&
-		    (at_once || grace_is_over(t, n->parent)))
+		    (at_once || (grace_is_over(t, n->parent) && !handover__waits(t, n))))
 			judge(t, n);
 	}
 }
@@ -327,6 +319,8 @@ struct serving {
 /* An event loop's call whose request may still show itself, up to the end of the oldest of them. */
 static bool may_be_claimed(const struct tracer *t, struct serving *s, const struct node *n)
 {
+	if (!t->n_loop_calls)
+		return false;
 	if (n->server && !grace_is_over(t, n))
 		table__put(&s->pids, n->pid, s);
 	return n->loop && !n->parent && t->now < n->end + CLAIM_NS && table__get(&s->pids, n->pid);

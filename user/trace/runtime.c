@@ -23,7 +23,7 @@
 #define SAID_MAX 32      /* of one thread */
 #define REQUESTS_MAX 128 /* of one connection ... */
 /* ... and of one whose process has told of no unit so far, while those that fall out have ended */
-#define REQUESTS_MIN 16
+#define REQUESTS_MIN 2
 #define PIDS_MAX 4096
 /* What begins after the request's end is its child for so long, and so many calls. */
 #define AFTER_NS (30ull * 1000 * 1000 * 1000)
@@ -123,14 +123,22 @@ static bool under_way(const struct tracer *t, const struct unit_request *r)
 	return n && !n->ended;
 }
 
-/* Room for as many as are worth keeping of this process. Those that are there move to the front. */
+/* Is there no more room, and what falls out for the next one worth keeping? */
+static bool too_small(struct tracer *t, const struct unit_conn *c)
+{
+	if (c->n < c->cap || c->cap == REQUESTS_MAX)
+		return false;
+	return c->cap < REQUESTS_MIN || table__get(&t->units.pids, c->pid) ||
+	       under_way(t, &c->requests[c->n % c->cap]);
+}
+
+/* Room for another. Those that are there move to the front. */
 static bool enlarge(struct tracer *t, struct unit_conn *c)
 {
-	bool full = c->cap && c->n >= c->cap && under_way(t, &c->requests[c->n % c->cap]);
-	unsigned cap = full || table__get(&t->units.pids, c->pid) ? REQUESTS_MAX : REQUESTS_MIN;
+	unsigned cap = c->cap ? c->cap * 2 : REQUESTS_MIN;
 	unsigned have = c->n < c->cap ? c->n : c->cap;
 
-	if (cap <= c->cap)
+	if (!too_small(t, c))
 		return true;
 	struct unit_request *requests = calloc(cap, sizeof(*requests));
 

@@ -26,8 +26,10 @@
  * Threads show what they are by and by. So the verdict is given when the request has ended and the
  * grace is over (release.c), by what is known then.
  *
- * A shared thread that slept between reading and doing (struct weft_data.sleeps) does not do it because of what it read: it had
- * nothing left to do then, and a timer or something unseen woke it.
+ * A shared thread that slept between reading and doing (struct weft_data.sleeps) does not do it
+ * because of what it read: it had nothing left to do then, and a timer or something unseen woke it.
+ * Nor does what an event loop does after a call for which it waited, within a turn, follow from
+ * that call's answer (greenlets that call a library which blocks).
  */
 #include <stdlib.h>
 
@@ -41,7 +43,7 @@
 #define POOL_SAMPLES_MAX 2000 /* then halve, so that the rate follows the present */
 #define POOL_VETOED_PERCENT 5
 #define POOL_DENIED_PERCENT 5
-#define POOL_CHANCE_PERCENT 80 /* where so many claims were denied, the rest may be chance */
+#define POOL_CHANCE_PERCENT 50 /* where so many claims were denied, the rest may be chance */
 #define POOL_CLAIMS_MIN 10
 /* a process's guesses that were confirmed, before one that was not is believed */
 #define POOL_AGREED_MIN 10
@@ -59,6 +61,7 @@ struct thread {
 	uint64_t read_ts;     /* of what it read last */
 	uint64_t awake_since; /* its first event since it last slept */
 	uint16_t sleeps;
+	uint8_t turn;         /* the event loop's; 0: none, or not known */
 	uint64_t inside;      /* client node made within a call since it last read; 0 none */
 	uint64_t wrote;       /* server node that it answered since it last read; 0 none */
 	uint64_t claimed;     /* client node that this answer claimed */
@@ -134,6 +137,8 @@ static void leave_user(struct tracer *t, uint32_t pid, struct list *by_user)
 static void forget_thread(struct tracer *t, struct thread *th)
 {
 	table__take(&t->threads, th->key);
+	if (t->last_thread == th)
+		t->last_thread = NULL;
 	list__remove(&th->by_use);
 	leave_user(t, th->pid, &th->by_user);
 	free(th);
@@ -190,10 +195,15 @@ static struct thread *thread__new(struct tracer *t, uint64_t key, uint32_t pid)
 static struct thread *thread_of(struct tracer *t, uint32_t pid, uint32_t tid)
 {
 	uint64_t key = node__thread_key(pid, tid);
-	struct thread *th = table__get(&t->threads, key);
+	struct thread *th = t->last_thread;
 
+	/* What a thread does comes in one piece, mostly. */
+	if (th && th->key == key)
+		return th;
+	th = table__get(&t->threads, key);
 	if (!th)
 		th = thread__new(t, key, pid);
+	t->last_thread = th;
 	if (th) {
 		list__remove(&th->by_use);
 		list__append(&t->threads_by_use, &th->by_use);
@@ -305,12 +315,22 @@ static struct node *current(struct tracer *t, const struct thread *th)
 	return n && !n->ended ? n : NULL;
 }
 
+struct node *thread__serves(struct tracer *t, uint32_t pid, uint32_t tid)
+{
+	const struct thread *th = table__get(&t->threads, node__thread_key(pid, tid));
+	struct node *n = th && !th->shared && th->serving == 1 ? current(t, th) : NULL;
+
+	return n && n->thread == th->key ? n : NULL;
+}
+
 /* An event loop that slept did so because it had nothing more to do for what it had read. */
 static void awake(struct tracer *t, const struct weft_data *d)
 {
 	/* A packet capture has no threads. */
 	struct thread *th = d->h.pid ? thread_of(t, d->h.pid, d->h.tid) : NULL;
 
+	if (th)
+		th->turn = d->loop_turn & (WEFT_TURN_WHOLE - 1);
 	if (th && (th->sleeps != d->sleeps || !th->awake_since)) {
 		th->sleeps = d->sleeps;
 		th->awake_since = d->h.ts;
@@ -330,10 +350,7 @@ static void forget_unused(struct tracer *t)
 	}
 }
 
-/*
- * Only the first call of a connection belongs to whoever connected it: most wait here for an
- * instant.
- */
+/* Only a connection's first call belongs to whoever connected it: most wait here for an instant. */
 static void connecting(struct tracer *t, const struct weft_connect *c)
 {
 	struct thread *th = thread_of(t, c->h.pid, c->h.tid);
@@ -393,6 +410,7 @@ static void call_written(struct tracer *t, struct node *n, struct exchange *x, s
 	memcpy(&ip, peer->ip, 8);
 	n->thread = th->key;
 	n->thread_id = th->id;
+	n->turn = th->turn;
 	n->pool = table__mix(table__mix(n->pid, ip), peer->port | 1ull << 32);
 	bool made_for_it = owner && !owner->ended;
 
@@ -543,8 +561,10 @@ static void answer_read(struct tracer *t, struct node *call, struct thread *th, 
 
 	if (p)
 		book(&p->calls, &p->hops, key != call->thread);
-	if (!call->answerer)
+	if (!call->answerer) {
 		call->answerer = key;
+		call->waited = th->turn && th->turn == call->turn && key == call->thread;
+	}
 	th->read = READ_ANSWER;
 	th->inside = 0;
 	th->read_ts = ts;
@@ -602,18 +622,17 @@ static bool guesses_hold(const struct tracer *t, const struct node *call)
 	return p->guesses < POOL_SAMPLES_MIN || !often(p->vetoes, p->guesses, POOL_VETOED_PERCENT);
 }
 
-/*
- * Where most claims were denied, the others may agree by chance. What is not known of the pool is
- * asked of the process.
- */
-static bool by_chance(const struct tracer *t, const struct node *call)
+static bool mostly_denied(const struct pool *p)
 {
-	const struct pool *p = table__get(&t->pools, call->pool);
-
-	if (!p || p->claims < POOL_CLAIMS_MIN)
-		p = table__get(&t->pools, process_key(call->pid));
 	return p && p->claims >= POOL_CLAIMS_MIN &&
 	       often(p->denied, p->claims, POOL_CHANCE_PERCENT);
+}
+
+/* Where most claims were denied, to this peer or at all, the others may agree by chance. */
+static bool by_chance(const struct tracer *t, const struct node *call)
+{
+	return mostly_denied(table__get(&t->pools, call->pool)) ||
+	       mostly_denied(table__get(&t->pools, process_key(call->pid)));
 }
 
 bool thread__holds(struct tracer *t, struct node *call, bool outside)
@@ -631,7 +650,7 @@ bool thread__holds(struct tracer *t, struct node *call, bool outside)
 	case EVIDENCE_BACKWARD:
 		/* Where its runtime tells units of work, and told none: two witnesses may be wrong. */
 		if (call->backward_clash ||
-		    (shared && (call->unit_told || call->claimer_answered_twice)))
+		    (shared && (call->waited || call->unit_told || call->claimer_answered_twice)))
 			return false;
 		return !shared ||
 		       (call->guess == call->parent->id && !call->slept && !by_chance(t, call));

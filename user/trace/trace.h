@@ -48,6 +48,8 @@ void tracer__connect(struct tracer *t, const struct weft_connect *c);
 void tracer__awake(struct tracer *t, const struct weft_data *d);
 /* What a thread's runtime says of it, told before the event that it is about. */
 void tracer__unit(struct tracer *t, const struct weft_unit *u);
+/* A thread began another one, or ended. */
+void tracer__thread(struct tracer *t, const struct weft_thread *e);
 /* Trace context that travelled beside a request's bytes, told before them. */
 void tracer__context(struct tracer *t, const struct weft_context *c);
 /* A process ended: nothing of its threads is remembered. */

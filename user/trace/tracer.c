@@ -14,11 +14,14 @@ struct tracer *tracer__new(const struct tracer_config *cfg)
 	if (!t)
 		return NULL;
 	t->cfg = *cfg;
+	layers__sort(&t->with);
 	list__init(&t->nodes);
 	list__init(&t->threads_by_use);
 	list__init(&t->pools_by_use);
 	list__init(&t->owners_by_use);
 	list__init(&t->loops_by_use);
+	list__init(&t->begotten_by_use);
+	list__init(&t->starts_by_age);
 	list__init(&t->units.threads_by_use);
 	list__init(&t->units.conns_by_use);
 	list__init(&t->beside.by_age);
@@ -79,7 +82,7 @@ static void tls_of(const struct exchange *x, struct span_ends *e)
 		e->tls_next_protocol = tls->next_protocol;
 }
 
-static void ends_of(const struct exchange *x, struct span_ends *e)
+static void make_ends(const struct exchange *x, struct span_ends *e)
 {
 	const struct weft_open *o = &x->conn->open;
 	const struct weft_addr *client = x->local_asks ? &o->local : &o->remote;
@@ -92,6 +95,29 @@ static void ends_of(const struct exchange *x, struct span_ends *e)
 	tls_of(x, e);
 }
 
+/* The ends of a socket, which stay what they are: made for its second exchange, and kept. */
+struct kept_ends {
+	bool local_asks;
+	struct span_ends e;
+};
+
+/* `own`: for those that are not kept. */
+static const struct span_ends *ends_of(const struct exchange *x, struct span_ends *own)
+{
+	struct conn *c = x->conn;
+	struct kept_ends *kept = c->ends_text;
+	bool keep = x->seen == EXCHANGE_ON_WIRE && !c->session && !x->first;
+
+	if (keep && kept && kept->local_asks == x->local_asks)
+		return &kept->e;
+	make_ends(x, own);
+	if (keep && !kept)
+		c->ends_text = kept = malloc(sizeof(*kept));
+	if (keep && kept)
+		*kept = (struct kept_ends){ x->local_asks, *own };
+	return own;
+}
+
 static bool build(struct tracer *t, struct span *s, const struct exchange *x, struct facts *f,
 		  struct arena *scratch)
 {
@@ -100,32 +126,32 @@ static bool build(struct tracer *t, struct span *s, const struct exchange *x, st
 	if (x->flags & EXCHANGE_STOPPED)
 		f->failure = NULL;
 
-	struct span_ends ends;
+	struct span_ends own;
+	const struct span_ends *ends = ends_of(x, &own);
 
-	ends_of(x, &ends);
 	s->kind = x->server ? SPAN_SERVER : SPAN_CLIENT;
 	s->protocol = x->proto->name;
 	switch (f->area) {
 	case FACTS_HTTP:
-		f->http.tls |= ends.tls;
-		span__from_http(s, f, &ends, &t->cfg.span);
+		f->http.tls |= ends->tls;
+		span__from_http(s, f, ends, &t->cfg.span);
 		break;
-	case FACTS_DB: span__from_db(s, f, &ends, &t->cfg.span); break;
+	case FACTS_DB: span__from_db(s, f, ends, &t->cfg.span); break;
 	case FACTS_RPC:
 		f->rpc.elapsed_ns = x->resp_end > x->req_start ? x->resp_end - x->req_start : 0;
-		span__from_rpc(s, f, &ends, &t->cfg.span);
+		span__from_rpc(s, f, ends, &t->cfg.span);
 		break;
 	case FACTS_NONE: return false;
 	}
-	span__set_tls(s, &ends);
+	span__set_tls(s, ends);
 	span__set_baggage(s, f->context.baggage, &t->cfg.span, scratch);
 	if (x->flags & EXCHANGE_STOPPED)
 		span__set_str(s, "weft.incomplete", SLICE("weft ended first"));
 	else if (x->flags & EXCHANGE_LOST_BYTES)
 		span__set_str(s, "weft.incomplete", SLICE("bytes were lost"));
 	s->resource = conn__third_party(x->conn)
-			      ? processes__by_address(t->cfg.processes, ends.server_addr,
-						      ends.server_port)
+			      ? processes__by_address(t->cfg.processes, ends->server_addr,
+						      ends->server_port)
 			      : processes__get(t->cfg.processes, x->pid);
 	return true;
 }
@@ -155,11 +181,11 @@ bool node__describe(const struct node *n, struct arena *scratch, struct facts *f
 /* The request's context, for a node whose exchange is still under way. */
 void node__read_context(struct node *n)
 {
+	if (n->remote || !n->x)
+		return;
 	struct facts f = { 0 };
 	struct arena scratch;
 
-	if (n->remote)
-		return;
 	arena__init(&scratch, NODE_SCRATCH_MAX);
 	if (node__describe(n, &scratch, &f))
 		remote__take(n, &f.context);
@@ -175,8 +201,10 @@ void tracer__connect(struct tracer *t, const struct weft_connect *c)
 
 static void on_begin(void *ctx, struct exchange *x, uint32_t req_pos)
 {
+	struct tracer *t = ctx;
+
 	if (!x->node) {
-		struct node *n = node__new(ctx, x);
+		struct node *n = node__new(t, x);
 
 		x->node = n;
 		if (n)
@@ -184,16 +212,16 @@ static void on_begin(void *ctx, struct exchange *x, uint32_t req_pos)
 		if (n && n->third_party)
 			node__start_with_connect(n, x);
 	}
-	for (size_t i = 0; x->node && layer_table[i]; i++)
-		if (layer_table[i]->begin)
-			layer_table[i]->begin(ctx, x->node, x, req_pos);
+	for (size_t i = 0; x->node && t->with.begin[i]; i++)
+		t->with.begin[i]->begin(t, x->node, x, req_pos);
 }
 
 static void on_moved(void *ctx, struct exchange *x, enum proto_dir dir, uint32_t tid, uint64_t ts)
 {
-	for (size_t i = 0; x->node && layer_table[i]; i++)
-		if (layer_table[i]->moved)
-			layer_table[i]->moved(ctx, x->node, dir, tid, ts);
+	struct tracer *t = ctx;
+
+	for (size_t i = 0; x->node && t->with.moved[i]; i++)
+		t->with.moved[i]->moved(t, x->node, dir, tid, ts);
 }
 
 static void on_strange_answer(void *ctx, uint32_t pid, uint32_t tid)
@@ -222,9 +250,8 @@ static void on_end(void *ctx, struct exchange *x)
 			n->end = n->start;
 		n->ended = true;
 		n->x = NULL;
-		for (size_t i = 0; layer_table[i]; i++)
-			if (layer_table[i]->ended)
-				layer_table[i]->ended(t, n, made ? &f : NULL);
+		for (size_t i = 0; t->with.ended[i]; i++)
+			t->with.ended[i]->ended(t, n, made ? &f : NULL);
 	}
 	if (made) {
 		n->span = s;
@@ -260,9 +287,8 @@ struct exchange_sink tracer__exchange_sink(struct tracer *t)
 
 void tracer__awake(struct tracer *t, const struct weft_data *d)
 {
-	for (size_t i = 0; layer_table[i]; i++)
-		if (layer_table[i]->awake)
-			layer_table[i]->awake(t, d);
+	for (size_t i = 0; t->with.awake[i]; i++)
+		t->with.awake[i]->awake(t, d);
 }
 
 void tracer__unit(struct tracer *t, const struct weft_unit *u)
@@ -270,6 +296,13 @@ void tracer__unit(struct tracer *t, const struct weft_unit *u)
 	for (size_t i = 0; layer_table[i]; i++)
 		if (layer_table[i]->unit)
 			layer_table[i]->unit(t, u);
+}
+
+void tracer__thread(struct tracer *t, const struct weft_thread *e)
+{
+	for (size_t i = 0; layer_table[i]; i++)
+		if (layer_table[i]->thread)
+			layer_table[i]->thread(t, e);
 }
 
 void tracer__context(struct tracer *t, const struct weft_context *c)

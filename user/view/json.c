@@ -7,6 +7,8 @@
  *    "duration_ms":1.234567,"status":"UNSET","protocol":"http",
  *    "attributes":{"http.request.method":"GET", ...}}
  *
+ * and, where a span has links, "links":[{"trace_id":"..","span_id":".."}] behind them.
+ *
  * Numbers are JSON numbers. Readers that keep numbers as doubles lose the end of start_ns: `start`
  * has every digit.
  */
@@ -103,6 +105,23 @@ static void put_what(struct json_out *j, const struct span *s)
 		json_out__null(j);
 }
 
+static void put_links(struct json_out *j, const struct span *s)
+{
+	if (!s->n_links)
+		return;
+	json_out__lit(j, "links");
+	json_out__array(j);
+	for (unsigned i = 0; i < s->n_links; i++) {
+		json_out__object(j);
+		json_out__lit(j, "trace_id");
+		json_out__hex(j, s->links[i].trace_id, 16);
+		json_out__lit(j, "span_id");
+		json_out__hex(j, s->links[i].span_id, 8);
+		json_out__end_object(j);
+	}
+	json_out__end_array(j);
+}
+
 static void put_span(struct json_out *j, const struct span *s)
 {
 	json_out__object(j);
@@ -119,6 +138,7 @@ static void put_span(struct json_out *j, const struct span *s)
 	for (unsigned i = 0; i < s->n_attrs; i++)
 		put_attr(j, &s->attrs[i]);
 	json_out__end_object(j);
+	put_links(j, s);
 	json_out__end_object(j);
 	json_out__newline(j);
 }

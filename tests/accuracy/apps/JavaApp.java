@@ -11,16 +11,18 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.AbstractExecutorService;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
 
 /*
- * A target of tools/accuracy: the JDK's HttpServer over a pool of 16 workers. JavaApp PORT blocking|client
+ * A target of tools/accuracy: the JDK's HttpServer over a pool of 16 workers. JavaApp PORT blocking|client|threads
  *
  * blocking: calls by HttpURLConnection, and by plain sockets out of a pool of 10. client: by java.net.http.HttpClient, whose own
- * threads read the answers.
+ * threads read the answers. threads: as blocking, but what is done aside has a thread of its own, not a pool's.
  */
 public class JavaApp {
 	interface Operation {
@@ -30,7 +32,7 @@ public class JavaApp {
 	static final int BACKEND = Integer.parseInt(System.getenv("BACKEND_PORT"));
 	static final HttpClient CLIENT = HttpClient.newHttpClient();
 	static final ArrayBlockingQueue<Socket> SOCKETS = new ArrayBlockingQueue<>(10);
-	static final ExecutorService SIDE = Executors.newCachedThreadPool();
+	static ExecutorService side = Executors.newCachedThreadPool();
 	static List<Operation> operations;
 
 	static void byUrl(String key) throws Exception {
@@ -64,7 +66,7 @@ public class JavaApp {
 	}
 
 	static Future<?> aside(int which, String name, String tag, int delay) {
-		return SIDE.submit(() -> {
+		return side.submit(() -> {
 			Thread.sleep(delay);
 			call(which, name, tag);
 			return null;
@@ -130,6 +132,26 @@ public class JavaApp {
 			s.setTcpNoDelay(true);
 			SOCKETS.put(s);
 		}
+		if (argv[1].equals("threads"))
+			side = new AbstractExecutorService() {
+				public void execute(Runnable work) {
+					new Thread(work).start();
+				}
+				public boolean awaitTermination(long time, TimeUnit unit) {
+					return true;
+				}
+				public boolean isShutdown() {
+					return false;
+				}
+				public boolean isTerminated() {
+					return false;
+				}
+				public void shutdown() {
+				}
+				public List<Runnable> shutdownNow() {
+					return List.of();
+				}
+			};
 		HttpServer server = HttpServer.create(new InetSocketAddress("127.0.0.1", Integer.parseInt(argv[0])), 256);
 		server.setExecutor(Executors.newFixedThreadPool(16));
 		server.createContext("/", JavaApp::handle);

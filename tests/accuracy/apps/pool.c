@@ -2,9 +2,9 @@
 /*
  * A target of tools/accuracy: a pool of workers behind a queue. One thread reads requests from all
  * connections; 16 workers take them from the queue, make the calls over pools of 10 connections
- * (HTTP and Redis) and write the answers.
+ * (HTTP and Redis) and write the answers. With "threads": a thread for each connection instead.
  *
- *   pool PORT BACKEND-PORT REDIS-PORT
+ *   pool PORT BACKEND-PORT REDIS-PORT [threads]
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -124,6 +124,35 @@ static void call(int which, const char *id, const char *tag)
 	}
 }
 
+struct call {
+	pthread_t thread;
+	int which;
+	char id[64], tag[2];
+};
+
+static void *call_aside(void *arg)
+{
+	struct call *c = arg;
+
+	call(c->which, c->id, c->tag);
+	return NULL;
+}
+
+/* n calls at once, the i-th of number first + i, each on a thread of its own. */
+static void calls_aside(int n, int first, const char *id)
+{
+	struct call calls[4];
+
+	for (int i = 0; i < n; i++) {
+		calls[i] = (struct call){ .which = first + i, .tag = { (char)('1' + i) } };
+		snprintf(calls[i].id, sizeof(calls[i].id), "%s", id);
+		if (pthread_create(&calls[i].thread, NULL, call_aside, &calls[i]))
+			exit(1);
+	}
+	for (int i = 0; i < n; i++)
+		pthread_join(calls[i].thread, NULL);
+}
+
 static void *call_later(void *arg)
 {
 	pause_ms(5);
@@ -150,6 +179,10 @@ static void work(const char *route, const char *id)
 	} else if (strcmp(route, "seq") == 0) {
 		for (int i = 0; i <= number % 4; i++)
 			call(i, id, (char[]){ (char)('1' + i), '\0' });
+	} else if (strcmp(route, "par") == 0) {
+		calls_aside(1 + number % 4, 0, id);
+	} else if (strcmp(route, "hop") == 0) {
+		calls_aside(1, number, id);
 	} else if (strcmp(route, "think") == 0) {
 		pause_ms(3);
 		call(number, id, "1");
@@ -162,11 +195,19 @@ static void work(const char *route, const char *id)
 	}
 }
 
-static void *worker(void *arg)
+/* False: the connection is of no more use. */
+static bool serve(const struct request *r)
 {
 	static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
 	char route[64], id[64];
 
+	if (sscanf(r->path, "/%63[^/]/%63s", route, id) == 2)
+		work(route, id);
+	return send(r->fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL) > 0 && !r->last;
+}
+
+static void *worker(void *arg)
+{
 	(void)arg;
 	for (;;) {
 		pthread_mutex_lock(&queue_lock);
@@ -175,11 +216,7 @@ static void *worker(void *arg)
 		struct request r = queue[tail++ % QUEUE];
 
 		pthread_mutex_unlock(&queue_lock);
-		if (sscanf(r.path, "/%63[^/]/%63s", route, id) == 2)
-			work(route, id);
-		bool sent = send(r.fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL) > 0;
-
-		if (r.last || !sent)
+		if (!serve(&r))
 			close(r.fd);
 		else
 			epoll_ctl(poller, EPOLL_CTL_MOD, r.fd,
@@ -189,18 +226,49 @@ static void *worker(void *arg)
 	return NULL;
 }
 
-static void enqueue(int fd)
+/* The load sends each request in one piece and waits for its answer. */
+static bool take_request(int fd, struct request *r)
 {
 	char buf[4096];
 	ssize_t n = recv(fd, buf, sizeof(buf) - 1, 0);
-	struct request r = { .fd = fd };
 
-	/* The load sends each request in one piece and waits for its answer. */
-	if (n <= 0 || (buf[n] = '\0', sscanf(buf, "GET %127s", r.path) != 1)) {
+	*r = (struct request){ .fd = fd };
+	if (n <= 0 || (buf[n] = '\0', sscanf(buf, "GET %127s", r->path) != 1)) {
 		close(fd);
-		return;
+		return false;
 	}
-	r.last = strcasestr(buf, "connection: close");
+	r->last = strcasestr(buf, "connection: close");
+	return true;
+}
+
+static void *serve_connection(void *arg)
+{
+	struct request r;
+
+	while (take_request((int)(intptr_t)arg, &r))
+		if (!serve(&r)) {
+			close(r.fd);
+			break;
+		}
+	return NULL;
+}
+
+static void serve_all(int listener)
+{
+	pthread_t thread;
+	int fd;
+
+	while ((fd = accept(listener, NULL, NULL)) >= 0)
+		if (pthread_create(&thread, NULL, serve_connection, (void *)(intptr_t)fd) == 0)
+			pthread_detach(thread);
+}
+
+static void enqueue(int fd)
+{
+	struct request r;
+
+	if (!take_request(fd, &r))
+		return;
 	pthread_mutex_lock(&queue_lock);
 	queue[head++ % QUEUE] = r;
 	pthread_cond_signal(&queue_filled);
@@ -239,7 +307,7 @@ int main(int argc, char **argv)
 {
 	pthread_t thread;
 
-	if (argc != 4)
+	if (argc < 4)
 		return 2;
 	http.port = atoi(argv[2]);
 	redis.port = atoi(argv[3]);
@@ -248,6 +316,8 @@ int main(int argc, char **argv)
 			return 1;
 	int listener = listen_on(atoi(argv[1]));
 
+	if (argc > 4)
+		serve_all(listener);
 	poller = epoll_create1(0);
 	epoll_ctl(poller, EPOLL_CTL_ADD, listener,
 		  &(struct epoll_event){ .events = EPOLLIN, .data.fd = listener });
