@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "env.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "../user/lib/hex.h"
+#include "../user/lib/libcurl.h"
 #include "../user/lib/log.h"
 #include "../user/lib/slice.h"
 
@@ -138,10 +138,10 @@ static int fail(char *why, size_t why_len, const char *name, const char *what)
 static bool is_http(CURLU *u)
 {
 	char *scheme = NULL;
-	bool ok = curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+	bool ok = curl.url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
 		  (strcmp(scheme, "http") == 0 || strcmp(scheme, "https") == 0);
 
-	curl_free(scheme);
+	curl.free(scheme);
 	return ok;
 }
 
@@ -149,7 +149,7 @@ static bool is_http(CURLU *u)
 static CURLUcode append_signal(CURLU *u)
 {
 	char *path = NULL;
-	CURLUcode code = curl_url_get(u, CURLUPART_PATH, &path, 0);
+	CURLUcode code = curl.url_get(u, CURLUPART_PATH, &path, 0);
 
 	if (code)
 		return code;
@@ -159,12 +159,12 @@ static CURLUcode append_signal(CURLU *u)
 
 	if (longer) {
 		snprintf(longer, size, "%s%sv1/traces", path, n && path[n - 1] == '/' ? "" : "/");
-		code = curl_url_set(u, CURLUPART_PATH, longer, 0);
+		code = curl.url_set(u, CURLUPART_PATH, longer, 0);
 	} else {
 		code = CURLUE_OUT_OF_MEMORY;
 	}
 	free(longer);
-	curl_free(path);
+	curl.free(path);
 	return code;
 }
 
@@ -172,9 +172,9 @@ static char *url_text(CURLU *u)
 {
 	char *text = NULL, *copy = NULL;
 
-	if (curl_url_get(u, CURLUPART_URL, &text, 0) == CURLUE_OK)
+	if (curl.url_get(u, CURLUPART_URL, &text, 0) == CURLUE_OK)
 		copy = strdup(text);
-	curl_free(text);
+	curl.free(text);
 	return copy;
 }
 
@@ -182,11 +182,11 @@ static char *url_text(CURLU *u)
 static bool is_loopback(CURLU *u)
 {
 	char *host = NULL;
-	bool yes = curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+	bool yes = curl.url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
 		   (strcasecmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 ||
 		    strcmp(host, "[::1]") == 0);
 
-	curl_free(host);
+	curl.free(host);
 	return yes;
 }
 
@@ -194,11 +194,14 @@ static int read_endpoint(const struct exporter_config *cfg, struct otlp_settings
 			 size_t why_len)
 {
 	const char *name = "--otlp", *text = cfg->endpoint;
+	int err = libcurl__load(why, why_len);
 
+	if (err)
+		return err;
 	if (!text)
 		text = env__otlp(cfg, "ENDPOINT", &name);
 	bool base = strcmp(name, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != 0;
-	CURLU *u = curl_url();
+	CURLU *u = curl.url();
 
 	if (!u)
 		return -ENOMEM;
@@ -206,23 +209,23 @@ static int read_endpoint(const struct exporter_config *cfg, struct otlp_settings
 	 * Schemes that curl doesn't know ("localhost:4318" has one, by the grammar) are told apart
 	 * below.
 	 */
-	CURLUcode code = curl_url_set(u, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME);
+	CURLUcode code = curl.url_set(u, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME);
 
 	if (code || !is_http(u)) {
-		curl_url_cleanup(u);
+		curl.url_cleanup(u);
 		return fail(why, why_len, name,
 			    "not an http:// or https:// URL (like http://localhost:4318)");
 	}
-	code = curl_url_set(u, CURLUPART_FRAGMENT, NULL, 0);
+	code = curl.url_set(u, CURLUPART_FRAGMENT, NULL, 0);
 	if (!code && base)
 		code = append_signal(u);
 	s->url = code ? NULL : url_text(u);
-	curl_url_set(u, CURLUPART_USER, NULL, 0);
-	curl_url_set(u, CURLUPART_PASSWORD, NULL, 0);
-	curl_url_set(u, CURLUPART_QUERY, NULL, 0);
+	curl.url_set(u, CURLUPART_USER, NULL, 0);
+	curl.url_set(u, CURLUPART_PASSWORD, NULL, 0);
+	curl.url_set(u, CURLUPART_QUERY, NULL, 0);
 	s->shown_url = url_text(u);
 	s->gzip = !is_loopback(u);
-	curl_url_cleanup(u);
+	curl.url_cleanup(u);
 	return s->url && s->shown_url ? 0 : -ENOMEM;
 }
 

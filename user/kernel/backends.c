@@ -180,6 +180,13 @@ int backends__attach(struct kernel *k, char *why, size_t why_len)
 	return 0;
 }
 
+int backends__attach_later(const struct kernel *k, const char *prog)
+{
+	int fd = programs__fd(k, prog);
+
+	return fd < 0 ? fd : bpf_raw_tracepoint_open(NULL, fd);
+}
+
 /* r0 = 0; exit */
 static const struct bpf_insn nothing[] = {
 	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },

@@ -33,7 +33,7 @@ int kernel__set_policies(struct kernel *k, const struct weft_policy_entry *e, si
 
 	while (n) {
 		size_t part = n < WEFT_POLICY_BATCH ? n : WEFT_POLICY_BATCH;
-		int done = control__batch(k, k->policy_write, e, part);
+		int done = control__batch(k, programs__fd(k, "policy_write"), e, part);
 
 		if (done < 0)
 			return done;
@@ -47,7 +47,7 @@ int kernel__set_policies(struct kernel *k, const struct weft_policy_entry *e, si
 int kernel__forget_conn(struct kernel *k, uint64_t sock, uint64_t conn)
 {
 	struct weft_policy_entry e = { .sock = sock, .conn = conn };
-	int n = control__batch(k, k->conn_forget, &e, 1);
+	int n = control__batch(k, programs__fd(k, "conn_forget"), &e, 1);
 
 	return n < 0 ? n : n ? 0 : -ENOENT;
 }
@@ -55,5 +55,5 @@ int kernel__forget_conn(struct kernel *k, uint64_t sock, uint64_t conn)
 int kernel__tick(struct kernel *k)
 {
 	late__check(k);
-	return control__run(k->sweep);
+	return control__run(programs__fd(k, "sweep"));
 }

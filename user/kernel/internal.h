@@ -12,6 +12,7 @@
 
 #define KERNEL_LINKS_MAX 64
 #define KERNEL_LATE_MAX 1024
+#define KERNEL_MAPS 11
 
 /* A thread that was inside a system call when its process was selected; see late.c. */
 struct late_thread {
@@ -27,8 +28,16 @@ struct late_thread {
 #define NODE_ANNOUNCED "node_announced"
 #define NODE_SIGNALS "node_signals"
 
+struct kernel_prog {
+	char name[48];
+	int fd;
+};
+
 struct kernel {
-	struct bpf_object *obj;
+	struct bpf_object *obj; /* until all is attached, see programs.c; maps are its */
+	bool kept;              /* then they are ours */
+	struct kernel_prog progs[KERNEL_PROGS_MAX];
+	size_t n_progs;
 	enum kernel_backend backend;
 	struct bpf_link *links[KERNEL_LINKS_MAX];
 	size_t n_links;
@@ -38,9 +47,8 @@ struct kernel {
 		int filter, conns, ring, made, drops, settings, cgroups, batch, probe_descs,
 			go_starts, announced;
 	} map;
-	int policy_write, conn_forget, sweep; /* program fds */
-	struct bpf_link *announced_link;      /* nodejs.c */
-	struct bpf_link *late_link;
+	/* links of programs that are attached for a while; 0: not now */
+	int announced_link, late_link;
 	struct late_thread *late;
 	size_t n_late;
 	/* how uprobes are attached: never KERNEL_UPROBES_AUTO */
@@ -58,8 +66,23 @@ int backends__keep(struct kernel *k, struct bpf_link *link);
 /* No more is asked for now: what was kept for the next question goes. */
 void backends__probed(void);
 
+/*
+ * All is attached that is attached at once: keep what is needed of the object, and close it. 0 or a
+ * negative errno.
+ */
+int programs__keep(struct kernel *k);
+/* A program that was loaded, once they are kept; it stays the kernel's. -ENOENT: it was not. */
+int programs__fd(const struct kernel *k, const char *name);
+/* Closes all programs and maps, the object as well if it is still there. */
+void programs__free(struct kernel *k);
+
 /* Choose the programs of `backend` in an object that is not loaded yet. */
 void backends__choose(struct bpf_object *obj, enum kernel_backend backend);
+/*
+ * Attach a tp_btf program that waits to be asked (parts[].later), once they are kept. Its link, the
+ * caller's to close, or a negative errno.
+ */
+int backends__attach_later(const struct kernel *k, const char *prog);
 /* Attach what was chosen; on failure the caller destroys the links that were made. */
 int backends__attach(struct kernel *k, char *why, size_t why_len);
 

@@ -182,6 +182,8 @@ void kernel__detach_uprobes(struct kernel *k, struct kernel_uprobes *u);
 /* File descriptor of the ring buffer map; stays the kernel object's. */
 int kernel__ring_fd(const struct kernel *k);
 
+#define KERNEL_PROGS_MAX 64
+
 /* One program's share, for the balance and the bench table. */
 struct kernel_prog_stats {
 	const char *name;           /* the kernel object's, valid until kernel__close() */
@@ -197,7 +199,7 @@ struct kernel_stats {
 	uint64_t run_ns;           /* kernel time in our programs; 0 if unknown */
 	bool run_ns_known;
 	size_t n_progs;
-	struct kernel_prog_stats progs[64];
+	struct kernel_prog_stats progs[KERNEL_PROGS_MAX];
 };
 
 int kernel__stats(const struct kernel *k, struct kernel_stats *out);

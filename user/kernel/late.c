@@ -66,18 +66,18 @@ static void late__add(struct kernel *k, pid_t pid, pid_t tid)
 
 void late__watch(struct kernel *k, pid_t pid)
 {
-	struct bpf_program *prog;
 	struct dirent *e;
 	char path[64];
 	DIR *d;
 
 	if (k->backend != KERNEL_BACKEND_FENTRY && k->backend != KERNEL_BACKEND_KPROBE)
 		return;
-	prog = bpf_object__find_program_by_name(k->obj, "syscall_late");
 	if (!k->late_link) /* before looking, so that no thread slips through in between */
-		k->late_link = bpf_program__attach(prog);
-	if (!k->late_link)
+		k->late_link = backends__attach_later(k, "syscall_late");
+	if (k->late_link < 0) {
+		k->late_link = 0;
 		return;
+	}
 	snprintf(path, sizeof(path), "/proc/%d/task", pid);
 	d = opendir(path);
 	while (d && (e = readdir(d)))
@@ -103,17 +103,17 @@ void late__check(struct kernel *k)
 			*t = k->late[--k->n_late];
 	}
 	if (!k->n_late) {
-		bpf_link__destroy(k->late_link);
-		k->late_link = NULL;
+		close(k->late_link);
+		k->late_link = 0;
 	}
 }
 
 void late__free(struct kernel *k)
 {
 	if (k->late_link)
-		bpf_link__destroy(k->late_link);
+		close(k->late_link);
 	free(k->late);
-	k->late_link = NULL;
+	k->late_link = 0;
 	k->late = NULL;
 	k->n_late = 0;
 }

@@ -117,9 +117,6 @@ static int loader__load(struct kernel *k, const struct kernel_config *cfg, char 
 	k->map.probe_descs = loader__map_fd(k, "probe_descs");
 	k->map.go_starts = loader__map_fd(k, "go_starts");
 	k->map.announced = loader__map_fd(k, "announced");
-	k->policy_write = loader__prog_fd(k, "policy_write");
-	k->conn_forget = loader__prog_fd(k, "conn_forget");
-	k->sweep = loader__prog_fd(k, "sweep");
 	err = loader__settings(k, cfg);
 	if (err)
 		goto fail;
@@ -145,8 +142,7 @@ void kernel__detach(struct kernel *k)
 static void loader__unload(struct kernel *k)
 {
 	kernel__detach(k);
-	bpf_object__close(k->obj);
-	k->obj = NULL;
+	programs__free(k);
 }
 
 static int loader__try(struct kernel *k, const struct kernel_config *cfg,
@@ -168,6 +164,10 @@ static int loader__try(struct kernel *k, const struct kernel_config *cfg,
 		err = backends__attach(k, attach, sizeof(attach));
 		if (!err && cfg->propagate_tcp)
 			err = propagate__attach(k, attach, sizeof(attach));
+		if (!err) {
+			err = programs__keep(k);
+			snprintf(attach, sizeof(attach), "%s", strerror(-err));
+		}
 		if (err)
 			snprintf(why, why_len, "%s back end: %s", kernel__backend_name(backend),
 				 attach);

@@ -21,30 +21,25 @@ void nodejs__leave_out(struct bpf_object *obj)
 	}
 }
 
-/* NULL where it was not loaded. */
-static struct bpf_program *nodejs__program(struct kernel *k, const char *name)
-{
-	struct bpf_program *prog = bpf_object__find_program_by_name(k->obj, name);
-
-	return prog && bpf_program__fd(prog) >= 0 ? prog : NULL;
-}
-
 int kernel__await_announcement(struct kernel *k, pid_t pid, uint16_t port, const uint8_t *key)
 {
-	struct bpf_program *prog = nodejs__program(k, NODE_ANNOUNCED);
 	struct announced a = { .pid = (uint32_t)pid, .port = port };
 	uint32_t zero = 0;
 	int err;
 
-	if (!prog)
+	if (programs__fd(k, NODE_ANNOUNCED) < 0)
 		return -EOPNOTSUPP;
 	memcpy(a.key, key, sizeof(a.key));
 	err = bpf_map_update_elem(k->map.announced, &zero, &a, BPF_ANY);
 	if (err)
 		return err;
-	if (!k->announced_link)
-		k->announced_link = bpf_program__attach(prog);
-	return k->announced_link ? 0 : -errno;
+	int link = k->announced_link ? k->announced_link
+				     : backends__attach_later(k, NODE_ANNOUNCED);
+
+	if (link < 0)
+		return link;
+	k->announced_link = link;
+	return 0;
 }
 
 uint64_t kernel__announced(struct kernel *k)
@@ -67,8 +62,8 @@ void kernel__stop_awaiting(struct kernel *k)
 void nodejs__free(struct kernel *k)
 {
 	if (k->announced_link)
-		bpf_link__destroy(k->announced_link);
-	k->announced_link = NULL;
+		close(k->announced_link);
+	k->announced_link = 0;
 }
 
 /* Reads what the iterator gives, record by record. */
@@ -93,19 +88,17 @@ static int nodejs__read(int fd, pid_t pid, struct signal_action *out)
 
 int kernel__signal(struct kernel *k, pid_t pid, struct signal_action *out)
 {
-	struct bpf_program *prog = nodejs__program(k, NODE_SIGNALS);
-	struct bpf_link *link;
-	int fd, err;
+	int prog = programs__fd(k, NODE_SIGNALS), link, fd, err;
 
-	if (!prog)
+	if (prog < 0)
 		return -EOPNOTSUPP;
-	link = bpf_program__attach_iter(prog, NULL);
-	if (!link)
-		return -errno;
-	fd = bpf_iter_create(bpf_link__fd(link));
+	link = bpf_link_create(prog, 0, BPF_TRACE_ITER, NULL);
+	if (link < 0)
+		return link;
+	fd = bpf_iter_create(link);
 	err = fd < 0 ? fd : nodejs__read(fd, pid, out);
 	if (fd >= 0)
 		close(fd);
-	bpf_link__destroy(link);
+	close(link);
 	return err;
 }

@@ -58,7 +58,6 @@ static bool stats__refusal_loses(const char *prog)
 
 int kernel__stats(const struct kernel *k, struct kernel_stats *out)
 {
-	struct bpf_program *prog;
 	int err;
 
 	memset(out, 0, sizeof(*out));
@@ -68,17 +67,14 @@ int kernel__stats(const struct kernel *k, struct kernel_stats *out)
 	if (err)
 		return err;
 	out->run_ns_known = stats__run_time_known(k);
-	bpf_object__for_each_program (prog, k->obj) {
+	for (size_t i = 0; i < k->n_progs; i++) {
 		struct bpf_prog_info info = {};
 		uint32_t len = sizeof(info);
 		struct kernel_prog_stats *p = &out->progs[out->n_progs];
-		int fd = bpf_program__fd(prog);
 
-		if (fd < 0 || out->n_progs == sizeof(out->progs) / sizeof(out->progs[0]))
+		if (bpf_obj_get_info_by_fd(k->progs[i].fd, &info, &len))
 			continue;
-		if (bpf_obj_get_info_by_fd(fd, &info, &len))
-			continue;
-		p->name = bpf_program__name(prog);
+		p->name = k->progs[i].name;
 		p->run_count = info.run_cnt;
 		p->run_ns = info.run_time_ns;
 		if (stats__refusal_loses(p->name))

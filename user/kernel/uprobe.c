@@ -261,8 +261,7 @@ static int uprobe__prog(const struct kernel *k, enum uprobe_group group)
 {
 	bool enter = group == UPROBE_ENTRIES || group == UPROBE_UNIT_ENTRIES;
 
-	return bpf_program__fd(
-		bpf_object__find_program_by_name(k->obj, enter ? UPROBE_ENTER : UPROBE_EXIT));
+	return programs__fd(k, enter ? UPROBE_ENTER : UPROBE_EXIT);
 }
 
 /* All sites of a group by one link. */

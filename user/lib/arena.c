@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "copy.h"
+
 #define CHUNK_MIN 1024
 
 struct arena_chunk {
@@ -26,21 +28,29 @@ void arena__init_in(struct arena *a, size_t limit, void *mem, size_t size)
 	*a = (struct arena){ .chunks = c, .limit = limit, .first = c };
 }
 
-static void *take(struct arena *a, size_t n)
+/* A chunk with room for n bytes, the newest from now on; NULL: memory is out. */
+static struct arena_chunk *add_chunk(struct arena *a, size_t n)
+{
+	size_t size = n > CHUNK_MIN ? n : CHUNK_MIN;
+	struct arena_chunk *c = malloc(sizeof(*c) + size);
+
+	if (!c)
+		return NULL;
+	*c = (struct arena_chunk){ .next = a->chunks, .size = size };
+	a->chunks = c;
+	return c;
+}
+
+static inline void *take(struct arena *a, size_t n)
 {
 	struct arena_chunk *c = a->chunks;
 
 	if (n > a->limit || a->used > a->limit - n)
 		return NULL;
-	if (!c || c->size - c->used < n) {
-		size_t size = n > CHUNK_MIN ? n : CHUNK_MIN;
-
-		c = malloc(sizeof(*c) + size);
-		if (!c)
-			return NULL;
-		*c = (struct arena_chunk){ .next = a->chunks, .size = size };
-		a->chunks = c;
-	}
+	if (!c || c->size - c->used < n)
+		c = add_chunk(a, n);
+	if (!c)
+		return NULL;
 	void *p = c->mem + c->used;
 
 	c->used += n;
@@ -72,7 +82,7 @@ struct slice arena__copy(struct arena *a, struct slice s)
 
 	if (!p)
 		return (struct slice){ "", 0 };
-	memcpy(p, s.p, n);
+	copy__short(p, s.p, n);
 	p[n] = '\0';
 	return (struct slice){ p, n };
 }

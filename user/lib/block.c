@@ -17,7 +17,7 @@
 
 #define STEP 64 /* sizes are rounded up to a multiple of this */
 #define CLASSES 40
-#define TRIM_BYTES (1u << 20)
+#define TRIM_BYTES (256u << 10)
 
 struct block {
 	struct block *next;
@@ -79,7 +79,8 @@ void *block__get(size_t size)
 	size = (size + STEP - 1) / STEP * STEP;
 	if (!is_owner(true))
 		return malloc(size);
-	if (!c->free)
+	/* At once: what waits here is not needed either, and trimming has to know of it. */
+	if (atomic_load_explicit(&c->returned, memory_order_relaxed))
 		collect(c);
 	struct block *b = c->free;
 
@@ -116,7 +117,7 @@ void block__put(void *p, size_t size)
 
 void blocks__trim(void)
 {
-	size_t freed = 0;
+	static size_t freed; /* since malloc was asked to give back, too */
 
 	if (!is_owner(false))
 		return;
@@ -134,6 +135,8 @@ void blocks__trim(void)
 		c->least = c->n;
 	}
 	/* A peak is over: its pages, with whatever lies between the blocks, are the system's. */
-	if (freed >= TRIM_BYTES)
-		malloc_trim(0);
+	if (freed < TRIM_BYTES)
+		return;
+	freed = 0;
+	malloc_trim(0);
 }

@@ -36,7 +36,9 @@ static inline bool slice__eq(struct slice a, struct slice b)
 /* ASCII case ignored. */
 static inline bool slice__ieq(struct slice a, struct slice b)
 {
-	return a.n == b.n && (a.n == 0 || strncasecmp(a.p, b.p, a.n) == 0);
+	/* The first byte, but for its case, tells most of them apart. */
+	return a.n == b.n &&
+	       (a.n == 0 || (!((a.p[0] ^ b.p[0]) & 0xdf) && strncasecmp(a.p, b.p, a.n) == 0));
 }
 
 static inline bool slice__starts(struct slice s, struct slice prefix)

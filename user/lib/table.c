@@ -43,11 +43,6 @@ void table__free(struct table *t)
 	*t = (struct table){ 0 };
 }
 
-void *table__get(const struct table *t, uint64_t key)
-{
-	return t->size ? find(t, key)->value : NULL;
-}
-
 bool table__put(struct table *t, uint64_t key, void *value)
 {
 	if (t->used * 4 >= t->size * 3 && !resize(t, t->size ? t->size * 2 : SIZE_MIN))
@@ -62,7 +57,7 @@ bool table__put(struct table *t, uint64_t key, void *value)
 
 void *table__take(struct table *t, uint64_t key)
 {
-	if (!t->size)
+	if (!t->used)
 		return NULL;
 	struct table_slot *hole = find(t, key);
 	void *value = hole->value;

@@ -32,25 +32,6 @@ size_t utf8__len(const uint8_t *p, size_t n)
 	return len;
 }
 
-bool utf8__ascii(const char *p, size_t n)
-{
-	const uint64_t high = 0x8080808080808080ull;
-	uint64_t bits = 0, word;
-
-	/* The last eight bytes may be looked at twice. */
-	for (size_t i = 0; i + 8 <= n; i += 8) {
-		memcpy(&word, p + i, 8);
-		bits |= word;
-	}
-	if (n >= 8) {
-		memcpy(&word, p + n - 8, 8);
-		return !((bits | word) & high);
-	}
-	while (n--)
-		bits |= (unsigned char)*p++;
-	return !(bits & high);
-}
-
 bool utf8__valid(struct slice s)
 {
 	const uint8_t *p = (const uint8_t *)s.p;

@@ -5,7 +5,6 @@
  */
 #include "inspector.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -18,10 +17,38 @@
 #include <unistd.h>
 
 #include "../lib/clock.h"
+#include "../lib/libcurl.h"
+#include "../lib/on_demand.h"
+#include "sonames.h"
 
 #define TIMEOUT_MS 10000 /* of each step; a busy or slow machine takes its time */
 #define ANSWER_MAX (256u << 10)
 #define MS_NS 1000000ull
+
+#define LWS_FUNCTIONS(F)                                                                           \
+	F(create_context)                                                                          \
+	F(context_destroy)                                                                         \
+	F(context_user)                                                                            \
+	F(get_context)                                                                             \
+	F(set_log_level)                                                                           \
+	F(client_connect_via_info)                                                                 \
+	F(service)                                                                                 \
+	F(cancel_service)                                                                          \
+	F(write)                                                                                   \
+	F(callback_on_writable)                                                                    \
+	F(is_final_fragment)                                                                       \
+	F(remaining_packet_payload)
+
+/* libwebsockets: lws.write() is lws_write(). */
+static struct {
+#define LWS_MEMBER(f) typeof(lws_##f) *(f);
+	LWS_FUNCTIONS(LWS_MEMBER)
+} lws;
+
+static const char *const lws_names[] = {
+#define LWS_NAME(f) "lws_" #f,
+	LWS_FUNCTIONS(LWS_NAME)
+};
 
 /* ---- its network namespace ---- */
 
@@ -88,22 +115,22 @@ static size_t on_body(char *p, size_t size, size_t n, void *ctx)
 
 static int get(const char *url, struct text *body, char *why, size_t why_len)
 {
-	CURL *c = curl_easy_init();
+	CURL *c = curl.easy_init();
 
 	if (!c)
 		return -ENOMEM;
-	curl_easy_setopt(c, CURLOPT_URL, url);
-	curl_easy_setopt(c, CURLOPT_NOPROXY, "*");
-	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)TIMEOUT_MS);
-	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
-	curl_easy_setopt(c, CURLOPT_WRITEDATA, body);
-	CURLcode err = curl_easy_perform(c);
+	curl.easy_setopt(c, CURLOPT_URL, url);
+	curl.easy_setopt(c, CURLOPT_NOPROXY, "*");
+	curl.easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+	curl.easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)TIMEOUT_MS);
+	curl.easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
+	curl.easy_setopt(c, CURLOPT_WRITEDATA, body);
+	CURLcode err = curl.easy_perform(c);
 
-	curl_easy_cleanup(c);
+	curl.easy_cleanup(c);
 	if (err == CURLE_OK)
 		return 0;
-	snprintf(why, why_len, "its inspector does not answer: %s", curl_easy_strerror(err));
+	snprintf(why, why_len, "its inspector does not answer: %s", curl.easy_strerror(err));
 	return -EIO;
 }
 
@@ -134,22 +161,22 @@ struct talk {
 static int on_talk(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
 		   size_t len)
 {
-	struct talk *t = lws_context_user(lws_get_context(wsi));
+	struct talk *t = lws.context_user(lws.get_context(wsi));
 
 	(void)user;
 	switch (reason) {
-	case LWS_CALLBACK_CLIENT_ESTABLISHED: lws_callback_on_writable(wsi); break;
+	case LWS_CALLBACK_CLIENT_ESTABLISHED: lws.callback_on_writable(wsi); break;
 	case LWS_CALLBACK_CLIENT_WRITEABLE:
 		if (t->asked)
 			break;
 		t->asked = true;
-		if (lws_write(wsi, (unsigned char *)t->question, t->len, LWS_WRITE_TEXT) < 0)
+		if (lws.write(wsi, (unsigned char *)t->question, t->len, LWS_WRITE_TEXT) < 0)
 			return -1;
 		break;
 	case LWS_CALLBACK_CLIENT_RECEIVE:
 		if (!text__add(&t->answer, in, len))
 			return -1;
-		if (lws_is_final_fragment(wsi) && !lws_remaining_packet_payload(wsi)) {
+		if (lws.is_final_fragment(wsi) && !lws.remaining_packet_payload(wsi)) {
 			t->whole = true;
 			return -1; /* closes */
 		}
@@ -201,8 +228,8 @@ static void talk(struct talk *t, const struct listener *at, const char *name, co
 
 	/* without the port, and an IPv6 address without its brackets */
 	snprintf(host, sizeof(host), "%.*s", (int)strcspn(name + v6, v6 ? "]" : ":"), name + v6);
-	lws_set_log_level(0, NULL);
-	struct lws_context *context = lws_create_context(&info);
+	lws.set_log_level(0, NULL);
+	struct lws_context *context = lws.create_context(&info);
 
 	if (!context)
 		return;
@@ -216,14 +243,14 @@ static void talk(struct talk *t, const struct listener *at, const char *name, co
 	};
 	uint64_t until = clock__boottime() + TIMEOUT_MS * MS_NS;
 
-	t->ended = !lws_client_connect_via_info(&connect);
+	t->ended = !lws.client_connect_via_info(&connect);
 	while (!t->ended && clock__boottime() < until) {
 		/* so that the loop sees the time: this version sleeps until there is something to do */
-		lws_cancel_service(context);
-		(void)lws_service(context, 0);
+		lws.cancel_service(context);
+		(void)lws.service(context, 0);
 		clock__sleep_ms(2);
 	}
-	lws_context_destroy(context);
+	lws.context_destroy(context);
 }
 
 /* What Runtime.evaluate returned. */
@@ -280,6 +307,14 @@ static int run(const struct listener *at, const char *script, char *said, size_t
 	if (t.question)
 		free(t.question - LWS_PRE);
 	return err;
+}
+
+int inspector__load(char *why, size_t why_len)
+{
+	static struct on_demand library = ON_DEMAND(SONAME_websockets, lws, lws_names);
+	int err = libcurl__load(why, why_len);
+
+	return err ? err : on_demand__load(&library, why, why_len);
 }
 
 int inspector__run(pid_t pid, const struct listener *at, const char *script, char *said,

@@ -33,6 +33,12 @@ bool listeners__holds(pid_t pid, uint64_t inode);
 void listener__name(const struct listener *l, char name[LISTENER_NAME_MAX]);
 
 /*
+ * The libraries that it takes, before anybody's inspector is opened: 0, or a negative errno and a
+ * line in `why`.
+ */
+int inspector__load(char *why, size_t why_len);
+
+/*
  * Run `script` in the process whose inspector listens at `at`; what it returns, a string, goes to
  * `said`. 0, or negative errno with words in why.
  */

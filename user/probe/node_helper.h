@@ -24,8 +24,10 @@
 
 struct node_helpers;
 
-/* NULL: out of memory, or no thread can be made. */
-struct node_helpers *node_helpers__new(struct kernel *k);
+/*
+ * NULL: out of memory, or no thread can be made; or a library is missing, and `why` says which.
+ */
+struct node_helpers *node_helpers__new(struct kernel *k, char *why, size_t why_len);
 /*
  * The process is selected, and its libraries are known; `began`: it has just begun to run this
  * program, which shall be ready first.

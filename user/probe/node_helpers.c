@@ -3,7 +3,6 @@
  * One process after the other: those of one network namespace have one port for their inspectors. A
  * thread does that, and takes nothing from the other but PIDs, and gives nothing back but results.
  */
-#include <curl/curl.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -121,9 +120,9 @@ static void *work(void *ctx)
 
 /* ---- the others ---- */
 
-struct node_helpers *node_helpers__new(struct kernel *k)
+struct node_helpers *node_helpers__new(struct kernel *k, char *why, size_t why_len)
 {
-	struct node_helpers *h = calloc(1, sizeof(*h));
+	struct node_helpers *h = inspector__load(why, why_len) ? NULL : calloc(1, sizeof(*h));
 
 	if (!h)
 		return NULL;
@@ -131,11 +130,8 @@ struct node_helpers *node_helpers__new(struct kernel *k)
 	list__init(&h->jobs);
 	pthread_mutex_init(&h->lock, NULL);
 	pthread_cond_init(&h->changed, NULL);
-	/* not safe beside other threads, so here */
-	curl_global_init(CURL_GLOBAL_DEFAULT);
 	if (pthread_create(&h->thread, NULL, work, h) == 0)
 		return h;
-	curl_global_cleanup();
 	free(h);
 	return NULL;
 }
@@ -287,6 +283,5 @@ void node_helpers__free(struct node_helpers *h)
 	take_out(h);
 	pthread_cond_destroy(&h->changed);
 	pthread_mutex_destroy(&h->lock);
-	curl_global_cleanup();
 	free(h);
 }

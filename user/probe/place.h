@@ -34,7 +34,7 @@ enum place_cost { PLACE_EMULATED, PLACE_STEPPED };
 struct place {
 	uint64_t offset; /* from the function's start, bytes */
 	enum place_cost cost;
-	const char *insn; /* the instruction's name, static: "push" */
+	const char *insn; /* the instruction's name, "push"; until place_code__rest() */
 };
 
 enum place_exit_how {

@@ -6,18 +6,71 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../lib/log.h"
+#include "../lib/on_demand.h"
+#include "sonames.h"
+
 /* Longer functions are known by their beginning alone. */
 #define CODE_MAX (256u << 10)
 
-/* One for the program: it is made once, and decoding is one thread's. */
+#define CS_FUNCTIONS(F)                                                                            \
+	F(open)                                                                                    \
+	F(option)                                                                                  \
+	F(close)                                                                                   \
+	F(malloc)                                                                                  \
+	F(free)                                                                                    \
+	F(disasm_iter)                                                                             \
+	F(regs_access)                                                                             \
+	F(insn_name)                                                                               \
+	F(insn_group)
+
+/* capstone: cs.open() is cs_open(). Some 5 MB as soon as it decodes. */
+static struct {
+#define CS_MEMBER(f) typeof(cs_##f) *(f);
+	CS_FUNCTIONS(CS_MEMBER)
+} cs;
+
+static const char *const cs_names[] = {
+#define CS_NAME(f) "cs_" #f,
+	CS_FUNCTIONS(CS_NAME)
+};
+
+static struct on_demand capstone = ON_DEMAND(SONAME_capstone, cs, cs_names);
+static csh shared; /* one for the program: decoding is one thread's; 0: not made */
+static bool used;  /* since place_code__rest() */
+
 static csh decoder(void)
 {
-	static csh handle;
+	static bool said;
+	char why[300];
 
-	if (!handle && (cs_open(CS_ARCH_X86, CS_MODE_64, &handle) != CS_ERR_OK ||
-			cs_option(handle, CS_OPT_DETAIL, CS_OPT_ON) != CS_ERR_OK))
-		handle = 0;
-	return handle;
+	used = true;
+	if (shared)
+		return shared;
+	if (on_demand__load(&capstone, why, sizeof(why)) < 0) {
+		if (!said)
+			log_warn("code can't be decoded, so libraries are not watched: %s", why);
+		said = true;
+		return 0;
+	}
+	if (cs.open(CS_ARCH_X86, CS_MODE_64, &shared) != CS_ERR_OK)
+		shared = 0;
+	else if (cs.option(shared, CS_OPT_DETAIL, CS_OPT_ON) != CS_ERR_OK)
+		cs.close(&shared);
+	return shared;
+}
+
+bool place_code__rest(void)
+{
+	bool rests = !used && capstone.handle;
+
+	used = false;
+	if (!rests)
+		return false;
+	if (shared)
+		cs.close(&shared);
+	on_demand__unload(&capstone);
+	return true;
 }
 
 static unsigned reg_number(unsigned reg)
@@ -99,7 +152,7 @@ static uint16_t writes_of(csh handle, const cs_insn *in)
 	uint16_t mask = 0;
 
 	if (effects[in->id] == EFFECT_ANY ||
-	    cs_regs_access(handle, in, reads, &n_reads, writes, &n_writes) != CS_ERR_OK)
+	    cs.regs_access(handle, in, reads, &n_reads, writes, &n_writes) != CS_ERR_OK)
 		return REG_ALL;
 	for (unsigned i = 0; i < n_writes; i++) {
 		unsigned r = reg_number(writes[i]);
@@ -188,7 +241,7 @@ static enum insn_kind kind_of(csh handle, const cs_insn *in)
 	case X86_INS_SYSRET:
 	case X86_INS_XBEGIN:
 	case X86_INS_XABORT: return INSN_GOTO;
-	default: return cs_insn_group(handle, in, CS_GRP_JUMP) ? jump_kind(x, true) : INSN_PLAIN;
+	default: return cs.insn_group(handle, in, CS_GRP_JUMP) ? jump_kind(x, true) : INSN_PLAIN;
 	}
 }
 
@@ -289,7 +342,7 @@ static void describe(csh handle, const cs_insn *in, uint64_t addr, struct insn *
 		.form_reg = REG_NONE,
 		.condition = REG_NONE,
 		.refused = is_refused(in),
-		.name = cs_insn_name(handle, in->id),
+		.name = cs.insn_name(handle, in->id),
 	};
 	out->emulated = !out->refused && is_emulated(in->bytes, in->size);
 	if (out->kind == INSN_JCC)
@@ -309,19 +362,19 @@ static void describe(csh handle, const cs_insn *in, uint64_t addr, struct insn *
 static int decode_all(struct place_code *c, csh handle, const uint8_t *code, size_t len,
 		      uint64_t addr)
 {
-	cs_insn *in = cs_malloc(handle);
+	cs_insn *in = cs.malloc(handle);
 	uint64_t at = addr;
 	uint32_t room = 0;
 
 	if (!in)
 		return -ENOMEM;
-	while (len && cs_disasm_iter(handle, &code, &len, &at, in)) {
+	while (len && cs.disasm_iter(handle, &code, &len, &at, in)) {
 		if (c->n == room) {
 			uint32_t more = room ? room * 2 : 256;
 			struct insn *grown = realloc(c->insns, more * sizeof(*grown));
 
 			if (!grown) {
-				cs_free(in, 1);
+				cs.free(in, 1);
 				return -ENOMEM;
 			}
 			c->insns = grown;
@@ -329,7 +382,7 @@ static int decode_all(struct place_code *c, csh handle, const uint8_t *code, siz
 		}
 		describe(handle, in, addr, &c->insns[c->n++]);
 	}
-	cs_free(in, 1);
+	cs.free(in, 1);
 	if (len)
 		c->whole = false;
 	return c->n ? 0 : -EINVAL;

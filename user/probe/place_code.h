@@ -76,7 +76,7 @@ struct insn {
 	bool refused;      /* by the kernel: no uprobe can sit here */
 	bool never_taken;  /* JCC: `target` is where the program ends itself (a broken guard) */
 	bool never_passed; /* JCC: what follows it is */
-	const char *name;  /* static */
+	const char *name;  /* until place_code__rest() */
 };
 
 struct place_code {
@@ -95,6 +95,11 @@ struct place_code {
 int place_code__decode(struct place_code *c, const uint8_t *code, size_t len, uint64_t addr,
 		       bool whole);
 void place_code__free(struct place_code *c);
+/*
+ * To be called now and then: gives back what decoding takes, if nothing was decoded since the call
+ * before, and says so. Names of instructions that were given go with it.
+ */
+bool place_code__rest(void);
 
 /* Are all paths through the function known? */
 bool place_code__closed(const struct place_code *c);

@@ -53,8 +53,11 @@ void probes__exit(struct probes *p, pid_t pid);
 void probes__active(struct probes *p, pid_t pid, uint64_t ts);
 /* To be called after each batch of events. */
 void probes__settle(struct probes *p);
-/* About once a second, `now` in CLOCK_BOOTTIME ns: lets go what nobody maps any more. */
-void probes__tick(struct probes *p, uint64_t now);
+/*
+ * About once a second, `now` in CLOCK_BOOTTIME ns: lets go what nobody maps any more. True: work on
+ * libraries has come to rest, and what it took can be given back.
+ */
+bool probes__tick(struct probes *p, uint64_t now);
 /*
  * What shows ciphertext inside the process (probe_func.on_demand) is attached until it is known
  * whether it needs that: true, sessions of it make no socket calls of their own; false, they do.

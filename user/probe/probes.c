@@ -24,6 +24,7 @@
 #include "../lib/log.h"
 #include "../lib/table.h"
 #include "lib_file.h"
+#include "place_code.h"
 #include "units.h"
 
 #define LINGER_NS (5ull * 1000000000)
@@ -549,7 +550,7 @@ static void be_sure(void *ctx, uint64_t key, void *value)
 		set_cipher(p, pr, CIPHER_UNWATCHED);
 }
 
-void probes__tick(struct probes *p, uint64_t now)
+bool probes__tick(struct probes *p, uint64_t now)
 {
 	p->now = now;
 	table__each(&p->processes, be_sure, p);
@@ -560,6 +561,7 @@ void probes__tick(struct probes *p, uint64_t now)
 		    p->n_unused > UNUSED_MAX)
 			forget_mapping(p, m);
 	}
+	return place_code__rest();
 }
 
 struct probes_count probes__count(const struct probes *p)

@@ -20,9 +20,15 @@
 
 #define READ_MAX 8192 /* records a poll */
 #define BUSY_MS 5
+#define LAZY_MS 20
+#define FEW 32 /* records: four times as many are far from filling a ring of ROOMY bytes */
+#define ROOMY (1024 * 1024)
+#define CALM_NS (3 * SECOND_NS)
 #define STARTING_NS (50ull * 1000 * 1000) /* a program loads its libraries about so long */
 #define TICK_NS (20ull * 1000 * 1000)
 #define SECOND_NS 1000000000ull
+#define STARTED_S 1
+#define EXPORTED_S 10
 #define DRAIN_MS 2000 /* for what is left in the ring at the end */
 #define CLOSING_NS (50ull * 1000 * 1000)
 #define CLOCK_STEP_NS 1000000 /* a smaller change of the real time is not worth a record */
@@ -53,7 +59,8 @@ struct live {
 	struct probes *probes;
 	struct node_helpers *helpers; /* NULL: not asked for */
 	bool said;                    /* that it traces */
-	bool settled;                 /* what starting took was given back */
+	unsigned seconds;             /* since start; not counted further than is of interest */
+	uint64_t stirred;             /* when a process or connection last came, changed or went */
 	struct source *ring;
 	struct pipeline *pipeline;
 	struct recorder *recorder;
@@ -144,9 +151,26 @@ static void pass(void *ctx, const struct weft_event *ev)
 	pipeline__event(l->pipeline, ev);
 }
 
+/* What comes all the time while the same processes serve over the same connections. */
+static bool is_routine(const struct weft_event *ev)
+{
+	switch (ev->kind) {
+	case WEFT_EV_DATA:
+	case WEFT_EV_SESSION:
+	case WEFT_EV_CALL:
+	case WEFT_EV_UNIT:
+	case WEFT_EV_WRITTEN:
+	case WEFT_EV_CONTEXT: return true;
+	default: return false;
+	}
+}
+
 static void on_event(void *ctx, const struct weft_event *ev)
 {
 	struct live *l = ctx;
+
+	if (!is_routine(ev))
+		l->stirred = ev->ts;
 
 	live_processes__before(l->processes, ev);
 	learn_cipher(l, ev);
@@ -189,6 +213,20 @@ static void record_stats(struct live *l)
 	free(s);
 }
 
+/*
+ * Once a second; `rests`: work on libraries is over. Starting has used much that is not needed any
+ * more, and so have the first exports, when libcurl's calls found their functions.
+ */
+static void give_back(struct live *l, bool rests)
+{
+	bool started = l->seconds == STARTED_S || l->seconds == EXPORTED_S;
+
+	if (l->seconds <= EXPORTED_S)
+		l->seconds++;
+	if (rests || started)
+		resident__give_back();
+}
+
 /* False: the run shall end. */
 static bool tick(struct live *l, uint64_t now)
 {
@@ -196,23 +234,19 @@ static bool tick(struct live *l, uint64_t now)
 		return true;
 	l->ticked = now;
 	if (now >= l->second + SECOND_NS) {
-		bool first = !l->second;
-
 		l->second = now;
 		refresh_clock(l);
 		record_stats(l);
 		(void)kernel__tick(l->kernel);
-		if (probes__tick(l->probes, now) || (!first && !l->settled)) {
-			l->settled = true;
-			resident__give_back();
-		}
+		give_back(l, probes__tick(l->probes, now));
 	}
 	return pipeline__tick(l->pipeline, now);
 }
 
 /*
  * How long to sleep after a poll that returned n records: short while there is traffic, longer when
- * idle.
+ * idle. What is new is answered soon (policies, probes); where nothing is, a few records at a time
+ * would cost more for waking up, with cold caches, than for themselves, so they wait for company.
  */
 static unsigned pause_ms(const struct live *l, int n, unsigned *idle, uint64_t now)
 {
@@ -221,7 +255,10 @@ static unsigned pause_ms(const struct live *l, int n, unsigned *idle, uint64_t n
 	if (now < l->began_program + STARTING_NS)
 		return 1;
 	*idle = n ? 0 : *idle + 1;
-	return *idle < 20 ? BUSY_MS : *idle < 120 ? 20 : 50;
+	if (*idle >= 20)
+		return *idle < 120 ? 20 : 50;
+	return n < FEW && now > l->stirred + CALM_NS && l->o->ring_bytes >= ROOMY ? LAZY_MS
+										  : BUSY_MS;
 }
 
 /*
@@ -267,6 +304,7 @@ static void loop(struct live *l)
 	uint64_t began = clock__boottime();
 	unsigned idle = 0;
 
+	l->stirred = began;
 	while (!stopped) {
 		int n = source__poll(l->ring, on_event, l, READ_MAX);
 		uint64_t now = clock__boottime();

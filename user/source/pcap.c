@@ -15,10 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../lib/on_demand.h"
 #include "file.h"
 #include "flows.h"
 #include "packet.h"
 #include "record.h"
+#include "sonames.h"
 
 /*
  * Packets without any record that one poll() reads at most, so that its caller sees a signal in
@@ -27,6 +29,26 @@
 #define PACKETS_A_POLL 65536
 
 #define NS_PER_S 1000000000ull
+
+#define PCAP_FUNCTIONS(F)                                                                          \
+	F(fopen_offline_with_tstamp_precision)                                                     \
+	F(datalink)                                                                                \
+	F(datalink_val_to_name)                                                                    \
+	F(next_ex)                                                                                 \
+	F(file)                                                                                    \
+	F(geterr)                                                                                  \
+	F(close)
+
+/* libpcap.close() is pcap_close(). */
+static struct {
+#define PCAP_MEMBER(f) typeof(pcap_##f) *(f);
+	PCAP_FUNCTIONS(PCAP_MEMBER)
+} libpcap;
+
+static const char *const pcap_names[] = {
+#define PCAP_NAME(f) "pcap_" #f,
+	PCAP_FUNCTIONS(PCAP_NAME)
+};
 
 struct pcap_source {
 	struct source base;
@@ -179,14 +201,14 @@ static void no_more(struct pcap_source *p, int got)
 		snprintf(s->error, sizeof(s->error), "can't read on at packet %llu: %s", n,
 			 strerror(p->in->error));
 		p->over = -p->in->error;
-	} else if (feof(pcap_file(p->pcap))) {
+	} else if (feof(libpcap.file(p->pcap))) {
 		snprintf(s->error, sizeof(s->error),
 			 "ends in the middle of packet %llu: replayed up to there", n);
 	} else {
 		s->malformed++;
 		snprintf(s->error, sizeof(s->error),
 			 "damaged at packet %llu: %.120s; the rest is not replayed", n,
-			 pcap_geterr(p->pcap));
+			 libpcap.geterr(p->pcap));
 		p->over = -EBADMSG;
 	}
 }
@@ -198,7 +220,7 @@ static bool next_segment(struct pcap_source *p, int *budget)
 		struct pcap_pkthdr *h;
 		const uint8_t *data;
 		enum capture_skip why;
-		int got = pcap_next_ex(p->pcap, &h, &data);
+		int got = libpcap.next_ex(p->pcap, &h, &data);
 
 		if (got != 1) {
 			no_more(p, got);
@@ -259,7 +281,7 @@ static void capture_close(struct source *s)
 
 	if (p->flows)
 		flows__free(p->flows);
-	pcap_close(p->pcap); /* closes the stream, and that the input */
+	libpcap.close(p->pcap); /* closes the stream, and that the input */
 	free(p);
 }
 
@@ -318,7 +340,7 @@ static pcap_t *open_stream(struct input *in, const char *name, char *why, size_t
 		snprintf(why, why_len, "can't read %s: out of memory", name);
 		return NULL;
 	}
-	pcap = pcap_fopen_offline_with_tstamp_precision(f, PCAP_TSTAMP_PRECISION_NANO, err);
+	pcap = libpcap.fopen_offline_with_tstamp_precision(f, PCAP_TSTAMP_PRECISION_NANO, err);
 	if (!pcap) {
 		snprintf(why, why_len,
 			 "%s is neither a weft recording nor a packet capture "
@@ -331,18 +353,23 @@ static pcap_t *open_stream(struct input *in, const char *name, char *why, size_t
 
 struct source *source__pcap(struct input *in, const char *name, char *why, size_t why_len)
 {
-	pcap_t *pcap = open_stream(in, name, why, why_len);
+	static struct on_demand library = ON_DEMAND(SONAME_pcap, libpcap, pcap_names);
+	int missing = on_demand__load(&library, why, why_len);
+
+	if (missing)
+		input__close(in);
+	pcap_t *pcap = missing ? NULL : open_stream(in, name, why, why_len);
 
 	if (!pcap)
 		return NULL;
-	int link = pcap_datalink(pcap);
+	int link = libpcap.datalink(pcap);
 
 	if (!packet__link_known(link)) {
-		const char *link_name = pcap_datalink_val_to_name(link);
+		const char *link_name = libpcap.datalink_val_to_name(link);
 
 		snprintf(why, why_len, "%s was captured on a link of type %s (%d); weft reads %s",
 			 name, link_name ? link_name : "unknown", link, packet__links);
-		pcap_close(pcap);
+		libpcap.close(pcap);
 		return NULL;
 	}
 	struct pcap_source *p = calloc(1, sizeof(*p));
@@ -352,7 +379,7 @@ struct source *source__pcap(struct input *in, const char *name, char *why, size_
 	if (!p || !p->flows) {
 		snprintf(why, why_len, "can't read %s: out of memory", name);
 		free(p);
-		pcap_close(pcap);
+		libpcap.close(pcap);
 		return NULL;
 	}
 	p->base.ops = &capture_ops;

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "on_demand.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+int on_demand__load(struct on_demand *l, char *why, size_t why_len)
+{
+	char *functions = l->functions;
+
+	if (l->handle)
+		return 0;
+	l->handle = dlopen(l->file, RTLD_LAZY | RTLD_LOCAL);
+	if (!l->handle) {
+		snprintf(why, why_len, "a library can't be loaded: %s", dlerror());
+		return -ELIBACC;
+	}
+	for (size_t i = 0; i < l->n; i++) {
+		void *at = dlsym(l->handle, l->names[i]);
+
+		if (!at) {
+			snprintf(why, why_len, "a library is not the one expected: %s", dlerror());
+			on_demand__unload(l);
+			return -ELIBACC;
+		}
+		memcpy(functions + i * sizeof(at), &at, sizeof(at));
+	}
+	return 0;
+}
+
+void on_demand__unload(struct on_demand *l)
+{
+	if (!l->handle)
+		return;
+	memset(l->functions, 0, l->n * sizeof(void *));
+	dlclose(l->handle);
+	l->handle = NULL;
+}
