@@ -87,7 +87,7 @@ static __always_inline int compat__iter_is_bvec(__u8 type)
  */
 static __always_inline int compat__is_32bit(struct task_struct *task)
 {
-	return BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
+	return task->thread_info.status & TS_COMPAT;
 }
 
 #endif /* WEFT_COMPAT_BPF_H */

@@ -11,6 +11,7 @@
 #include "emit.bpf.h"
 #include "filter.bpf.h"
 #include "sock.bpf.h"
+#include "sysno.bpf.h"
 #include "turn.bpf.h"
 
 /* Never given twice: CPU + 1 in the upper 16 bits, that CPU's own count below. */
@@ -67,6 +68,15 @@ __global int conn__written(struct conn_state *st, __u32 off, __u32 pid, __u32 ti
 	return st ? conn__mark_at(st, WEFT_EV_WRITTEN, WEFT_OUT, off, pid, tid) : 0;
 }
 
+/* A read returned end of stream; told once. */
+__global int conn__eof(struct conn_state *st, __u32 pid, __u32 tid)
+{
+	if (st && !st->policy.off && !(st->bits & CONN_EOF) &&
+	    !conn__mark(st, WEFT_EV_EOF, WEFT_IN, pid, tid))
+		st->bits |= CONN_EOF;
+	return 0;
+}
+
 /* It has another policy now. */
 static __always_inline void conn__count_fields(__u8 before, __u8 now)
 {
@@ -74,6 +84,41 @@ static __always_inline void conn__count_fields(__u8 before, __u8 now)
 
 	if (n)
 		__sync_fetch_and_add(n, now ? 1 : -1);
+}
+
+/*
+ * The thread has read `len` bytes into memory at `at`: kept where a header table of the connection
+ * is wanted, and else what was kept of another one says nothing any more.
+ */
+__global int conn__read_into(struct conn_state *st, __u64 at, __u32 len)
+{
+	__u32 zero = 0, *wanted = bpf_map_lookup_elem(&fields_wanted, &zero);
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct last_read *r;
+
+	if (!st || !wanted || !*wanted)
+		return 0;
+	if (!st->policy.fields || st->policy.frames != WEFT_FRAMES) {
+		r = bpf_task_storage_get(&last_reads, task, 0, 0);
+		if (r)
+			r->len = 0;
+		return 0;
+	}
+	r = bpf_task_storage_get(&last_reads, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!r)
+		return 0;
+	r->sock = st->sock;
+	r->ino = st->ino;
+	r->at = at;
+	r->len = len;
+	r->object = 0;
+	__builtin_memset(r->bytes, 0, sizeof(r->bytes));
+	if (len > LAST_READ_BYTES)
+		len = LAST_READ_BYTES;
+	barrier_var(len);
+	if (!len || len > LAST_READ_BYTES || bpf_probe_read_user(r->bytes, len, (void *)at))
+		r->len = 0;
+	return 0;
 }
 
 /*
@@ -215,6 +260,15 @@ __global int conn__is_ours(struct conn_state *st, struct call *c)
 	return BPF_CORE_READ(sk, __sk_common.skc_num) == a->port && sock__was_accepted(sk);
 }
 
+/* The descriptor, where it is the first argument of the system call; people only read it. */
+static __always_inline __u32 conn__fd(void)
+{
+	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+
+	return SYSNO(regs) < SYSNO_MAX && sysno_what[SYSNO(regs) & (SYSNO_MAX - 1)] ? SYSARG1(regs)
+										    : ~0U;
+}
+
 /*
  * Give the connection its number and tell user space. The record is reserved before the number
  * becomes visible, so that no other thread's DATA can stand before the OPEN in the ring. `ret`:
@@ -243,7 +297,7 @@ __global int conn__open(struct conn_state *st, struct call *c, __u32 ret)
 	o->sock = c->sk;
 	o->start_ts = st->start_ts;
 	o->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
-	o->fd = c->fd;
+	o->fd = c->fd == CALL_FD_LATER ? conn__fd() : c->fd;
 	if (st->bits & CONN_CLIENT)
 		o->role = WEFT_ROLE_CLIENT;
 	else if (st->bits & CONN_SERVER)

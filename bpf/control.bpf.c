@@ -167,5 +167,3 @@ int sweep(void *ctx)
 	sweep_goroutines();
 	return gone;
 }
-
-char LICENSE[] SEC("license") = "GPL";

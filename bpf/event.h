@@ -88,6 +88,8 @@ enum weft_kind {
 	WEFT_EV_CONTEXT = 19, /* trace context that travels beside the bytes, not in them */
 	/* struct weft_thread; not of Go and Node.js, where threads say nothing of what is done */
 	WEFT_EV_THREAD = 20, /* a thread of a selected process began another one, or ended */
+	/* struct weft_table, where weft_policy.fields asks for it */
+	WEFT_EV_TABLE = 21, /* HTTP/2: all that a direction's header table holds */
 	WEFT_EV_KERNEL_MAX,
 	/* from here on: made by user space (recorded files, captures); user/source/record.h */
 	WEFT_EV_USER = 64,
@@ -257,6 +259,29 @@ struct weft_fields {
 	struct weft_field f[];
 };
 
+#define WEFT_TABLE_MAX 128  /* entries: what a table of the usual size has at most */
+#define WEFT_TABLE_BLOCK 32 /* bytes of the block that are enough to know it by */
+
+/*
+ * A header table (RFC 7541, 2.3.2) as the program that uses it has it, right before or behind one
+ * of the direction's header blocks. Which block that is, is said by its stream and its bytes, or
+ * (where it is not encoded yet) by the block's own fields.
+ */
+struct weft_table {
+	struct weft_event h;
+	__u32 stream; /* 0: not known */
+	__u32 len;    /* bytes of the block; 0: not known */
+	__u32 size;   /* of the table as its owner counts it (RFC 7541, 4.1) */
+	__u8 dir;     /* enum weft_dir */
+	__u8 behind;  /* the table is as the block left it; 0: as it found it */
+	__u8 n;       /* entries, the newest first: f[0] to f[n - 1] */
+	__u8 fields;  /* then so many of the block's fields, from its first on ... */
+	__u16 all;    /* ... of so many */
+	__u8 pad[6];
+	__u8 block[WEFT_TABLE_BLOCK]; /* the first bytes of the block */
+	struct weft_field f[];
+};
+
 /*
  * Trace context of a request, in a TCP option: sent with the request (OUT) or received with it (IN).
  * Comes before the DATA that begins with the request's first byte.
@@ -381,7 +406,7 @@ struct weft_policy {
 	__u8 off;    /* 1: no events at all but CLOSE */
 	__u8 linked; /* TLS sessions: the carrier is known, no more SESSION events */
 	__u8 frames; /* enum weft_frames */
-	__u8 fields; /* bits by enum weft_dir: WEFT_EV_FIELDS of its header blocks are wanted */
+	__u8 fields; /* bits by enum weft_dir: WEFT_EV_FIELDS and _TABLE are wanted */
 	__u8 role;   /* enum weft_role: TLS sessions, the program's side by their carrier's */
 	__u8 pad[5];
 	/* TLS: key in the connection table, of a session its carrier's, of a carrier its session's; 0 */
@@ -426,6 +451,7 @@ _Static_assert(sizeof(struct weft_call) == 32 + 48 + 16, "weft_call");
 _Static_assert(sizeof(struct weft_proc) == 64, "weft_proc");
 _Static_assert(sizeof(struct weft_field) == 168, "weft_field");
 _Static_assert(sizeof(struct weft_fields) == 40, "weft_fields");
+_Static_assert(sizeof(struct weft_table) == 56 + WEFT_TABLE_BLOCK, "weft_table");
 _Static_assert(sizeof(struct weft_part) == 8, "weft_part");
 _Static_assert(sizeof(struct weft_policy) == 32, "weft_policy");
 _Static_assert(sizeof(struct weft_policy_entry) == 48, "weft_policy_entry");

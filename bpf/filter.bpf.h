@@ -10,8 +10,11 @@
 #include "compat.bpf.h"
 #include "maps.bpf.h"
 
+/* Most processes of a machine have no storage at all, which is seen without asking for it. */
 static __always_inline struct filter *filter__of(struct task_struct *leader)
 {
+	if (!leader->bpf_storage)
+		return NULL;
 	return bpf_task_storage_get(&filter, leader, 0, 0);
 }
 
@@ -56,7 +59,13 @@ static __always_inline __u32 filter__nr(struct task_struct *task)
 
 static __always_inline __u32 filter__tid(struct task_struct *task, __u32 pid)
 {
-	return task->pid == task->tgid ? pid : filter__nr(task);
+	struct settings *s;
+
+	if (task->pid == task->tgid)
+		return pid;
+	s = filter__settings();
+	/* the machine's own namespace: its numbers are the kernel's */
+	return s && !s->pidns_level ? (__u32)task->pid : filter__nr(task);
 }
 
 #endif /* WEFT_FILTER_BPF_H */

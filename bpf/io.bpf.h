@@ -63,10 +63,17 @@ __global int io__share(struct conn_state *st, struct call *c, __u32 len, struct 
 	return 0;
 }
 
+/*
+ * To read user memory costs about the same for one byte and for hundreds, so the first iovecs are
+ * read at once: into the record itself, whose upper half is only there for the verifier.
+ */
+#define IO_AT_ONCE 8
+
 /* Copying the bytes [from, from + want) of a call, segment by segment. */
 struct gather {
 	struct call *c;
-	char *bytes; /* has room for twice `max` */
+	struct iovec *first; /* IO_AT_ONCE of them, or as many as there are */
+	char *bytes;         /* has room for twice `max` */
 	__u64 max;
 	__u64 to; /* where in `bytes` the next piece goes */
 	__u64 from;
@@ -81,21 +88,33 @@ struct gather {
  */
 static long io__piece(__u32 i, struct gather *g)
 {
-	__u64 skip = i ? 0 : g->c->skip, in, n, to;
+	__u64 skip = i ? 0 : g->c->skip, in, n, to, base, left;
 	struct iovec v;
 
 	if (!g->want)
 		return 1;
 	g->err = -1;
-	if (io__segment(g->c, i, &v) || v.iov_len < skip)
+	if (i < IO_AT_ONCE) {
+		base = (__u64)g->first[i].iov_base;
+		left = g->first[i].iov_len;
+	} else {
+		if (io__segment(g->c, i, &v))
+			return 1;
+		base = (__u64)v.iov_base;
+		left = v.iov_len;
+	}
+	/* or clang takes the two places for one that moves, and 6.18's verifier gives up */
+	barrier_var(base);
+	barrier_var(left);
+	if (left < skip)
 		return 1;
-	v.iov_len -= skip;
+	left -= skip;
 	in = g->from - g->pos;
-	g->pos += v.iov_len;
+	g->pos += left;
 	g->err = 0;
-	if (in >= v.iov_len)
+	if (in >= left)
 		return 0;
-	n = v.iov_len - in;
+	n = left - in;
 	if (n > g->want)
 		n = g->want;
 	to = g->to;
@@ -105,7 +124,7 @@ static long io__piece(__u32 i, struct gather *g)
 	barrier_var(n);
 	barrier_var(to);
 	if (n > g->max || to > g->max ||
-	    bpf_probe_read_user(g->bytes + to, n, v.iov_base + skip + in)) {
+	    bpf_probe_read_user(g->bytes + to, n, (void *)(base + skip + in))) {
 		g->err = -1;
 		return 1;
 	}
@@ -113,12 +132,16 @@ static long io__piece(__u32 i, struct gather *g)
 }
 
 /* Copies a call's range to bytes[at...]. Returns how many were copied, or -1. */
-static __always_inline int io__gather(struct call *c, char *bytes, __u64 at, __u64 max, __u64 from,
-				      __u32 want)
+static __always_inline int io__gather(struct call *c, struct iovec *first, char *bytes, __u64 at,
+				      __u64 max, __u64 from, __u32 want)
 {
-	struct gather g = {
-		.c = c, .bytes = bytes, .max = max, .to = at, .from = from, .want = want
-	};
+	struct gather g = { .c = c,
+			    .first = first,
+			    .bytes = bytes,
+			    .max = max,
+			    .to = at,
+			    .from = from,
+			    .want = want };
 
 	bpf_loop(c->n_iov < IO_SEGMENTS ? c->n_iov : IO_SEGMENTS, io__piece, &g, 0);
 	return g.err ? -1 : g.to - at;
@@ -142,13 +165,29 @@ static __always_inline int io__copy_one(struct call *c, struct weft_data *d, __u
 	return 0;
 }
 
+static __always_inline int io__first_segments(const struct call *c, struct iovec *first)
+{
+	__u64 n = c->n_iov;
+
+	barrier_var(n);
+	if (n > IO_AT_ONCE)
+		n = IO_AT_ONCE;
+	n *= sizeof(*first);
+	if (c->iov_user)
+		return bpf_probe_read_user(first, n, (void *)c->base);
+	return bpf_probe_read_kernel(first, n, (void *)c->base);
+}
+
 static __always_inline int io__copy_many(struct call *c, struct weft_data *d, __u64 max, __u32 len,
 					 struct share *s)
 {
+	struct iovec *first = (struct iovec *)(d->bytes + max + 8);
 	int n = 0;
 
+	if (io__first_segments(c, first))
+		return -1;
 	if (s->head) {
-		n = io__gather(c, (char *)d->bytes, 0, max, 0, s->head);
+		n = io__gather(c, first, (char *)d->bytes, 0, max, 0, s->head);
 		if (n < 0)
 			return -1;
 		if (n < s->head) {
@@ -158,7 +197,7 @@ static __always_inline int io__copy_many(struct call *c, struct weft_data *d, __
 		}
 	}
 	if (s->tail) {
-		n = io__gather(c, (char *)d->bytes, s->head, max, len - s->tail, s->tail);
+		n = io__gather(c, first, (char *)d->bytes, s->head, max, len - s->tail, s->tail);
 		if (n < 0)
 			return -1;
 		/* behind the segments looked at: no bytes rather than wrong ones */
@@ -250,10 +289,14 @@ __global int io__data_many(struct call *c, struct conn_state *st, __u32 off, __u
 	need = s.head + s.tail;
 	if (!need)
 		d = IO_TRY(0, 0);
-	else if (need <= 224)
-		d = IO_TRY(224, IO_ROOM_MANY(224));
-	else if (need <= 992)
-		d = IO_TRY(992, IO_ROOM_MANY(992));
+	else if (need <= 128)
+		d = IO_TRY(128, IO_ROOM_MANY(128));
+	else if (need <= 256)
+		d = IO_TRY(256, IO_ROOM_MANY(256));
+	else if (need <= 512)
+		d = IO_TRY(512, IO_ROOM_MANY(512));
+	else if (need <= 1024)
+		d = IO_TRY(1024, IO_ROOM_MANY(1024));
 	else
 		d = IO_TRY(WEFT_HEAD_MAX + WEFT_TAIL_MAX,
 			   IO_ROOM_MANY(WEFT_HEAD_MAX + WEFT_TAIL_MAX));
@@ -279,7 +322,7 @@ static __always_inline __u32 io__position(struct call *c, struct conn_state *st,
 	struct sock *sk = (void *)c->sk;
 	__u32 off;
 
-	if (!sock__counts(sk, st->family))
+	if (!c->counts)
 		return __sync_fetch_and_add(&st->next[c->dir & 1], len);
 	if (c->dir == WEFT_OUT)
 		return sock__written(sk) - c->after - len;
@@ -294,7 +337,7 @@ static __always_inline void io__in_order(struct call *c, struct conn_state *st)
 	struct sock *sk = (void *)c->sk;
 	__u32 written;
 
-	if (c->dir != WEFT_IN || !sock__counts(sk, st->family) || sock__wrote_all(sk))
+	if (c->dir != WEFT_IN || !c->counts || sock__wrote_all(sk))
 		return;
 	written = sock__written(sk);
 	if (written != st->next[WEFT_OUT])
@@ -346,22 +389,24 @@ __global int io__done(struct call *c, __s64 ret)
 		emit__drop(WEFT_DROP_RING_FULL);
 		return 0;
 	}
+	c->counts = sock__counts((void *)c->sk, st->family);
 	off = io__position(c, st, len);
 	if (c->runtime && c->dir == WEFT_IN)
 		uv__received(st, len);
-	if (len && c->dir == WEFT_IN)
+	if (len && c->dir == WEFT_IN) {
 		context__read(st, off);
+		conn__read_into(st, c->base + c->skip, c->n_iov ? 0 : len);
+	}
 	if (len && !st->policy.off) {
 		if (context__wanted())
 			context__tell(st, off, c->dir, c->pid, c->tid);
 		io__tell(c, st, off, len);
 	}
-	if (!len && !st->policy.off && !(st->bits & CONN_EOF) &&
-	    !conn__mark(st, WEFT_EV_EOF, WEFT_IN, c->pid, c->tid))
-		st->bits |= CONN_EOF;
+	if (!len)
+		conn__eof(st, c->pid, c->tid);
 	if (c->dir == WEFT_IN && (!len || st->policy.off))
 		turn__break(bpf_get_current_task_btf());
-	if (c->dir == WEFT_OUT && sock__counts((void *)c->sk, st->family))
+	if (c->dir == WEFT_OUT && c->counts)
 		st->next[WEFT_OUT] = off + len;
 	return 0;
 }

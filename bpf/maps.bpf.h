@@ -23,6 +23,8 @@
  *   owners     go.bpf.h writes; the kernel deletes, when it is full, what was used least.
  *   go_starts  user space alone writes and deletes.
  *   turns      turn.bpf.h only; freed with the thread.
+ *   last_reads conn.bpf.h only, while header tables are wanted; freed with the thread.
+ *   table_owners  h2_table.bpf.h; the kernel deletes, when it is full, what was used least.
  *   announced  user space fills it in, node.bpf.c answers.
  *   contexts   propagate.bpf.c and context.bpf.h; the kernel deletes, when it is full, what was used
  *              least. Sized by user space: 1 where nothing is propagated.
@@ -137,6 +139,20 @@ struct {
 	__type(key, int);
 	__type(value, struct turn);
 } turns __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct last_read);
+} last_reads __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct table_owner_key);
+	__type(value, struct table_owner);
+} table_owners __weak SEC(".maps");
 
 /* By key of the connection. */
 struct {

@@ -23,31 +23,22 @@ static __always_inline int msg__is_splice(struct task_struct *task)
 	return nr == SYS_sendfile || nr == SYS_splice;
 }
 
-/* The descriptor, where it is the first argument of the system call; people only read it. */
-static __always_inline __u32 msg__fd(struct task_struct *task)
-{
-	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
-
-	return SYSNO(regs) < SYSNO_MAX && sysno_what[SYSNO(regs) & (SYSNO_MAX - 1)] ? SYSARG1(regs)
-										    : ~0U;
-}
-
 /* Where the bytes are, before the call moves the iterator on. */
 static __always_inline int msg__iter(struct call *c, struct msghdr *msg, struct task_struct *task)
 {
-	struct iov_iter *it = &msg->msg_iter;
-	__u8 type = BPF_CORE_READ(it, iter_type);
-	__u64 offset = BPF_CORE_READ(it, iov_offset);
+	struct iov_iter *it = (void *)msg + bpf_core_field_offset(struct msghdr, msg_iter);
+	__u8 type = CAST_READ(it, iter_type);
+	__u64 offset = CAST_READ(it, iov_offset);
 
 	c->skip = 0;
-	c->wants = BPF_CORE_READ(it, count) != 0;
+	c->wants = CAST_READ(it, count) != 0;
 	c->n_iov = 0;
 	c->flags = 0;
 	if (compat__iter_is_ubuf(type)) {
-		c->base = (__u64)BPF_CORE_READ(it, ubuf) + offset;
+		c->base = (__u64)CAST_READ(it, ubuf) + offset;
 	} else if (compat__iter_is_iovec(type)) {
 		c->base = compat__iter_iov(it);
-		c->n_iov = BPF_CORE_READ(it, nr_segs);
+		c->n_iov = CAST_READ(it, nr_segs);
 		c->skip = offset;
 		if (offset > ~0U)
 			c->flags = WEFT_F_UNREADABLE;
@@ -72,7 +63,7 @@ static __always_inline int msg__enter(struct socket *sock, struct msghdr *msg, i
 	if (!sk)
 		return 0;
 	if (dir == WEFT_OUT)
-		flags = BPF_CORE_READ(msg, msg_flags);
+		flags = CAST_READ(msg, msg_flags);
 	if (flags & (MSG_OOB | (dir == WEFT_IN ? MSG_PEEK | MSG_ERRQUEUE : 0)))
 		return 0;
 	c = bpf_task_storage_get(&calls, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
@@ -91,7 +82,7 @@ static __always_inline int msg__enter(struct socket *sock, struct msghdr *msg, i
 	c->dir = dir;
 	c->pid = f->pid;
 	c->tid = filter__tid(task, f->pid);
-	c->fd = msg__fd(task);
+	c->fd = CALL_FD_LATER;
 	c->after = 0;
 	c->iov_user = 0;
 	c->runtime = !!(f->bits & FILTER_RUNTIME);
@@ -101,8 +92,12 @@ static __always_inline int msg__enter(struct socket *sock, struct msghdr *msg, i
 
 static __always_inline int msg__exit(__s64 ret)
 {
-	struct call *c = bpf_task_storage_get(&calls, bpf_get_current_task_btf(), 0, 0), now;
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct call *c, now;
 
+	if (!task->bpf_storage)
+		return 0;
+	c = bpf_task_storage_get(&calls, task, 0, 0);
 	if (!c || !c->active)
 		return 0;
 	c->active = 0;
@@ -156,7 +151,7 @@ static __always_inline int msg__accepted(struct socket *sock, int ret)
 
 static __always_inline int msg__release(struct socket *sock)
 {
-	__u64 key = (__u64)BPF_CORE_READ(sock, sk);
+	__u64 key = (__u64)CAST_READ(sock, sk);
 	struct conn_state *st = bpf_map_lookup_elem(&conns, &key);
 
 	if (st)

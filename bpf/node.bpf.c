@@ -51,5 +51,3 @@ int node_signals(struct bpf_iter__task *ctx)
 	bpf_seq_write(ctx->meta->seq, &s, sizeof(s));
 	return 0;
 }
-
-char LICENSE[] SEC("license") = "GPL";

@@ -293,5 +293,3 @@ int propagate_tcp(struct bpf_sock_ops *ops)
 	}
 	return 1;
 }
-
-char LICENSE[] SEC("license") = "GPL";

@@ -6,8 +6,13 @@
 #ifndef WEFT_SOCK_BPF_H
 #define WEFT_SOCK_BPF_H
 
-#include "compat.bpf.h"
+#include "cast.bpf.h"
 #include "types.bpf.h"
+
+static __always_inline __u16 sock__family(struct sock *sk)
+{
+	return CAST_READ(sk, __sk_common.skc_family);
+}
 
 /*
  * Stream sockets of TCP, MPTCP and Unix that a process holds; NULL for all others (also the
@@ -18,50 +23,45 @@ static __always_inline struct sock *sock__usable(struct socket *sock)
 	struct sock *sk;
 	__u16 family, proto;
 
-	if (BPF_CORE_READ(sock, type) != SOCK_STREAM || !BPF_CORE_READ(sock, file))
+	if (CAST_READ(sock, type) != SOCK_STREAM || !CAST_READ(sock, file))
 		return NULL;
-	sk = BPF_CORE_READ(sock, sk);
+	sk = CAST_READ(sock, sk);
 	if (!sk)
 		return NULL;
-	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	family = sock__family(sk);
 	if (family == AF_UNIX)
 		return sk;
 	if (family != AF_INET && family != AF_INET6)
 		return NULL;
-	proto = BPF_CORE_READ(sk, sk_protocol);
+	proto = CAST_READ(sk, sk_protocol);
 	return proto == IPPROTO_TCP || proto == IPPROTO_MPTCP ? sk : NULL;
 }
 
 /* The socket behind a descriptor of the current process, as a number; 0 if it is none of ours. */
 __global __u64 sock__of_fd(__u32 fd)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
-	struct file **slots, *file = NULL;
+	struct fdtable *fdt = bpf_get_current_task_btf()->files->fdt;
+	__u64 slots = (__u64)fdt->fd;
+	struct file *file;
 
-	if (!fdt || fd >= BPF_CORE_READ(fdt, max_fds))
+	if (!slots || fd >= fdt->max_fds)
 		return 0;
-	slots = BPF_CORE_READ(fdt, fd);
-	if (bpf_probe_read_kernel(&file, sizeof(file), slots + fd) || !file)
+	file = (void *)cast__number_at(slots + fd * sizeof(file));
+	if (!file)
 		return 0;
-	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+	if ((CAST_READ(CAST_READ(file, f_inode), i_mode) & S_IFMT) != S_IFSOCK)
 		return 0;
-	return (__u64)sock__usable(BPF_CORE_READ(file, private_data));
+	return (__u64)sock__usable(CAST_READ(file, private_data));
 }
 
 /* 0 where no process holds the socket any more. */
 static __always_inline __u64 sock__inode(struct sock *sk)
 {
-	struct socket *sock = BPF_CORE_READ(sk, sk_socket);
+	struct socket *sock = CAST_READ(sk, sk_socket);
 	struct socket_alloc *alloc = (void *)sock -
 				     bpf_core_field_offset(struct socket_alloc, socket);
 
-	return sock ? BPF_CORE_READ(alloc, vfs_inode.i_ino) : 0;
-}
-
-static __always_inline __u16 sock__family(struct sock *sk)
-{
-	return BPF_CORE_READ(sk, __sk_common.skc_family);
+	return sock ? CAST_READ(alloc, vfs_inode.i_ino) : 0;
 }
 
 /*
@@ -70,22 +70,20 @@ static __always_inline __u16 sock__family(struct sock *sk)
  */
 static __always_inline int sock__counts(struct sock *sk, __u16 family)
 {
-	struct inet_connection_sock *icsk = (void *)sk;
-
-	return family != AF_UNIX && BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP &&
-	       !BPF_CORE_READ(icsk, icsk_ulp_ops);
+	return family != AF_UNIX && CAST_READ(sk, sk_protocol) == IPPROTO_TCP &&
+	       !CAST_READ((struct inet_connection_sock *)sk, icsk_ulp_ops);
 }
 
 /* Sequence number after the last byte that the process wrote. */
 static __always_inline __u32 sock__written(struct sock *sk)
 {
-	return BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
+	return CAST_READ((struct tcp_sock *)sk, write_seq);
 }
 
 /* Nothing more is written: TCP counts the end itself (FIN) like a byte. */
 static __always_inline int sock__wrote_all(struct sock *sk)
 {
-	return BPF_CORE_READ(sk, sk_shutdown) & SEND_SHUTDOWN;
+	return CAST_READ(sk, sk_shutdown) & SEND_SHUTDOWN;
 }
 
 /*
@@ -94,12 +92,11 @@ static __always_inline int sock__wrote_all(struct sock *sk)
  */
 static __always_inline __u32 sock__read(struct sock *sk)
 {
-	struct tcp_sock *tp = (void *)sk;
-	__u32 copied = BPF_CORE_READ(tp, copied_seq);
+	__u32 copied = CAST_READ((struct tcp_sock *)sk, copied_seq);
 	int done = bpf_core_enum_value(enum sock_flags, SOCK_DONE);
 
-	if (((BPF_CORE_READ(sk, __sk_common.skc_flags) >> done) & 1) &&
-	    copied == BPF_CORE_READ(tp, rcv_nxt))
+	if (((CAST_READ(sk, __sk_common.skc_flags) >> done) & 1) &&
+	    copied == CAST_READ((struct tcp_sock *)sk, rcv_nxt))
 		copied--;
 	return copied;
 }

@@ -94,4 +94,5 @@ int BPF_PROG(fentry_unix_release, struct socket *sock)
 	return msg__release(sock);
 }
 
-char LICENSE[] SEC("license") = "GPL";
+#undef SENDMSG
+#undef RECVMSG

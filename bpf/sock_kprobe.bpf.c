@@ -74,4 +74,5 @@ int BPF_KPROBE(kprobe_unix_release, struct socket *sock)
 	return msg__release(sock);
 }
 
-char LICENSE[] SEC("license") = "GPL";
+#undef SENDMSG
+#undef RECVMSG

@@ -60,5 +60,3 @@ int BPF_PROG(state_destroyed, struct sock *sk)
 		conn__gone(st);
 	return 0;
 }
-
-char LICENSE[] SEC("license") = "GPL";

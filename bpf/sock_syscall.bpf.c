@@ -202,7 +202,7 @@ __subprog int sys__other(struct sys *s, int what)
 	case SYSNO_SHUTDOWN: return sys__shutdown(s);
 	case SYSNO_SOCKETPAIR: return sys__socketpair(s);
 	case SYSNO_MMAP: return sys__mmap(s);
-	case SYSNO_EPOLL_WAIT: turn__begin(s->task, SYSARG2(s->regs), s->ret); return 0;
+	case SYSNO_EPOLL_WAIT: return turn__begin(s->task, SYSARG2(s->regs), s->ret);
 	case SYSNO_IO_URING:
 		if (!(__sync_fetch_and_or(&s->f->bits, FILTER_IO_URING) & FILTER_IO_URING))
 			task__emit(WEFT_EV_IOURING, s->task, s->f->pid,
@@ -287,19 +287,24 @@ static __always_inline int sys__bytes(struct sys *s, struct sock *sk, int what)
 	return 0;
 }
 
-static __always_inline int sys__exit(struct task_struct *task, struct pt_regs *regs, __u64 nr,
-				     __s64 ret)
+static __always_inline __u8 sys__what(__u64 nr)
 {
-	struct sys s = { .task = task, .regs = regs, .ret = ret };
-	__u8 what = nr < SYSNO_MAX ? sysno_what[nr & (SYSNO_MAX - 1)] : SYSNO_NONE;
+	return nr < SYSNO_MAX ? sysno_what[nr & (SYSNO_MAX - 1)] : SYSNO_NONE;
+}
+
+/* `regs` may be NULL: they are looked for then. */
+static __always_inline int sys__exit(struct pt_regs *regs, __u8 what, __s64 ret)
+{
+	struct sys s = { .task = bpf_get_current_task_btf(), .ret = ret };
 	struct sock *sk;
 
-	if (!what || ret < 0)
-		return 0;
-	s.f = filter__current(task);
+	s.f = filter__current(s.task);
 	if (!s.f)
 		return 0;
-	if (compat__is_32bit(task))
+	if (!regs)
+		regs = (struct pt_regs *)bpf_task_pt_regs(s.task);
+	s.regs = regs;
+	if (compat__is_32bit(s.task))
 		return sys__compat(&s);
 	if (what == SYSNO_COMPAT)
 		return 0;
@@ -322,7 +327,10 @@ static __always_inline int sys__one(struct pt_regs *regs, int what, long ret)
 SEC("tp_btf/sys_exit")
 int BPF_PROG(syscall_exit, struct pt_regs *regs, long ret)
 {
-	return sys__exit(bpf_get_current_task_btf(), regs, SYSNO(regs), ret);
+	__u8 what = sys__what(SYSNO(regs));
+
+	/* of all that the machine's processes ask of the kernel, most ends here */
+	return what && ret >= 0 ? sys__exit(regs, what, ret) : 0;
 }
 
 /*
@@ -333,22 +341,21 @@ SEC("tp_btf/sys_exit")
 int BPF_PROG(syscall_late, struct pt_regs *regs, long ret)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	__u64 nr = SYSNO(regs);
-	__u8 what = nr < SYSNO_MAX ? sysno_what[nr & (SYSNO_MAX - 1)] : SYSNO_NONE;
+	__u8 what = sys__what(SYSNO(regs));
 
 	if (!what || ret < 0 || (what >= SYSNO_SENDFILE && what != SYSNO_ACCEPT))
 		return 0;
 	if (bpf_task_storage_get(&calls, task, 0, 0))
 		return 0;
-	return sys__exit(task, regs, nr, ret);
+	return sys__exit(regs, what, ret);
 }
 
 SEC("tracepoint/raw_syscalls/sys_exit")
 int tracepoint_exit(struct trace_event_raw_sys_exit *ctx)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	__u8 what = sys__what(ctx->id);
 
-	return sys__exit(task, (struct pt_regs *)bpf_task_pt_regs(task), ctx->id, ctx->ret);
+	return what && ctx->ret >= 0 ? sys__exit(NULL, what, ctx->ret) : 0;
 }
 
 /*
@@ -420,5 +427,3 @@ int BPF_KRETPROBE(kretprobe_accept4, long ret)
 	return sys__one((struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()),
 			SYSNO_ACCEPT, ret);
 }
-
-char LICENSE[] SEC("license") = "GPL";

@@ -164,5 +164,3 @@ int BPF_PROG(task_cgroup, struct cgroup *dst, const char *path, struct task_stru
 		bpf_task_storage_delete(&filter, task);
 	return 0;
 }
-
-char LICENSE[] SEC("license") = "GPL";

@@ -281,6 +281,7 @@ static __always_inline void tls__read(struct conn_state *st, struct frame *f, st
 	if (st->policy.off)
 		return;
 	context__read(st, off);
+	conn__read_into(st, f->buf, n);
 	barrier();
 	if (st->writing)
 		conn__written(st, written + 1, w->pid, w->tid);

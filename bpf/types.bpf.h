@@ -90,6 +90,8 @@ struct filter {
 	struct runtime runtime;
 };
 
+#define CALL_FD_LATER (~1U)
+
 /* One read or write on its way from a function's entry to its exit, or a finished system call. */
 struct call {
 	__u64 sk;   /* struct sock */
@@ -99,21 +101,29 @@ struct call {
 	__u32 after; /* bytes that the same system call moved after these (sendmmsg, recvmmsg) */
 	__u32 pid;   /* in weft's PID namespace */
 	__u32 tid;
-	__u32 fd;
+	__u32 fd;      /* CALL_FD_LATER: conn__open() asks for it */
 	__u8 dir;      /* enum weft_dir */
 	__u8 flags;    /* WEFT_F_UNREADABLE, WEFT_F_SPLICE where known at entry */
 	__u8 iov_user; /* the iovec array is in user memory */
 	__u8 active;   /* between entry and exit */
 	__u8 wants;    /* a non-empty buffer was given: 0 returned means end of stream */
 	__u8 runtime;  /* the process has a known runtime */
-	__u8 pad[2];
+	__u8 counts;   /* TCP's sequence numbers are the positions; io__done() asks for it */
+	__u8 pad;
 };
+
+/* struct epoll_event, of which two are in three words on x86-64 and one in two elsewhere */
+#define TURN_AT_ONCE 8
 
 /* An event loop's turn; see turn.bpf.h. */
 struct turn {
 	__u8 number; /* 1 to 127, again and again */
 	__u8 other;  /* something else than stream sockets was ready, or all has been served */
 	__u8 whole;  /* WEFT_TURN_WHOLE, once its end was seen */
+	__u8 alien;  /* turns in a row that told of no descriptors, up to TURN_ALIEN */
+	__u8 unseen; /* turns that were then not looked at */
+	__u8 pad[3];
+	__u64 ready[2 * TURN_AT_ONCE]; /* struct epoll_event, while they are looked at */
 };
 
 /* bits of conn_state.bits */
@@ -230,6 +240,17 @@ enum probe_what {
 	PROBE_UV_ENTERS,
 	/* `object` is put into a set (PySet_Add): maybe a stream, into that of those to be written */
 	PROBE_UV_QUEUES,
+	/*
+	 * From here on: header tables of HTTP/2 (h2_table.bpf.h), told at once, no exit is watched.
+	 * The registers are fixed; the numbers of arguments say which have to be there.
+	 *
+	 * nghttp2_hd_inflate_hd_nv(inflater, nv, flags, in, inlen, final), once a field
+	 */
+	PROBE_NGHTTP2_IN,
+	/* nghttp2_hd_deflate_hd_bufs(deflater, bufs, nva, nvlen), once a block */
+	PROBE_NGHTTP2_OUT,
+	/* (cc *ClientConn) writeHeaders(stream, end, max, block []byte) of Go's http2 */
+	PROBE_GO_TABLE_OUT,
 };
 
 enum probe_abi {
@@ -500,6 +521,28 @@ struct trace_context {
 	__u8 pad[5];
 	__u8 trace_id[16];
 	__u8 span_id[8];
+};
+
+/* HTTP/2: where a thread's last read has put its bytes, while header tables are wanted. */
+#define LAST_READ_BYTES 48
+
+struct last_read {
+	__u64 sock, ino;                  /* of the connection, as in conn_state */
+	__u64 at, len;                    /* at 0: in several places */
+	__u64 object;                     /* that has taken header blocks from there; 0: none yet */
+	__u64 bytes[LAST_READ_BYTES / 8]; /* the first of them, then zeros */
+};
+
+/* HTTP/2: whose an object of a library's is that holds header tables. */
+struct table_owner_key {
+	__u64 object;
+	__u32 tgid;
+	__u32 pad;
+};
+
+struct table_owner {
+	__u64 sock, ino; /* of its connection, as in conn_state */
+	__u64 next[2]; /* by enum weft_dir: tables are told again from then on, CLOCK_BOOTTIME ns */
 };
 
 /* The connections that a thread read requests from last. */

@@ -329,8 +329,7 @@ __global int unit__answers(struct unit *u, struct conn_state *st)
 		return 0;
 	if (unit__is_session(l->sock) != unit__is_session(st->sock)) {
 		if (unit__is_session(st->sock) &&
-		    (st->policy.other != l->sock ||
-		     (l->how == LABEL_AT && l->conn != st->conn)))
+		    (st->policy.other != l->sock || (l->how == LABEL_AT && l->conn != st->conn)))
 			unit__serves(&k, st, LABEL_ANSWERED, 0);
 		return 0;
 	}
@@ -357,16 +356,22 @@ static __always_inline int unit__of_cell(struct node_work *w, struct label *out)
 		return -1;
 	sk = (void *)sock__of_fd(w->fd);
 	st = sk ? unit__conn((__u64)sk, sock__inode(sk)) : NULL;
-	if (st && w->flags & NODE_OWNER_TLS)
+	if (st && w->flags & NODE_OWNER_TLS) {
+		/* its bytes are counted from where weft first saw it */
 		st = unit__plaintext(st);
-	if (!st || !st->conn || !unit__is_session(st->sock) != !(w->flags & NODE_OWNER_TLS))
+		if (!unit__is_session(st->sock) || !(st->bits & CONN_BORN))
+			return -1;
+	}
+	if (!st || !st->conn)
 		return -1;
 	out->sock = st->sock;
 	out->ino = st->ino;
 	out->conn = st->conn;
 	out->stream = w->stream;
 	out->how = LABEL_AT;
-	if (!unit__is_session(st->sock) && sock__counts(sk, st->family)) {
+	if (unit__is_session(st->sock)) {
+		out->pos = w->pos;
+	} else if (sock__counts(sk, st->family)) {
 		out->pos = sock__first_in(sk) + w->pos;
 	} else {
 		out->pos = st->next[WEFT_IN];

@@ -29,6 +29,8 @@ struct bytes { /* malloc'ed; freed by the caller with free(p) */
  * protobuf. 0 or -ENOMEM.
  */
 int otlp__encode_protobuf(struct span *const *spans, size_t n, struct bytes *out);
+/* The same, left where it was written: out->n bytes from *at on in out->p. */
+int otlp__encode_protobuf_at(struct span *const *spans, size_t n, struct bytes *out, size_t *at);
 /* The same as one line of OTLP/JSON without the newline. */
 int otlp__encode_json(struct span *const *spans, size_t n, struct bytes *out);
 

@@ -7,16 +7,15 @@
  * weft must end in bounded time whatever the receiver does. Which failures may be retried follows
  * the OTLP specification: 429, 502, 503, 504, and no answer.
  */
-#include <curl/curl.h>
 #include <errno.h>
 #include <libdeflate.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../user/lib/clock.h"
+#include "../user/lib/libcurl.h"
 #include "env.h"
 #include "exporter.h"
 #include "otlp.h"
@@ -86,14 +85,9 @@ static size_t on_header(const char *data, size_t size, size_t n, void *ctx)
 
 /* ---- open, close ---- */
 
-static void global_init(void)
-{
-	curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
 static int add_header(struct otlp_http *h, const char *line)
 {
-	struct curl_slist *longer = curl_slist_append(h->headers, line);
+	struct curl_slist *longer = curl.slist_append(h->headers, line);
 
 	if (!longer)
 		return -ENOMEM;
@@ -122,26 +116,26 @@ static void set_transport(struct otlp_http *h, const char *version)
 	char agent[128];
 
 	snprintf(agent, sizeof(agent), "weft/%s OTel-OTLP-Exporter-C/%s", version, version);
-	curl_easy_setopt(h->easy, CURLOPT_URL, s->url);
-	curl_easy_setopt(h->easy, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(h->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	curl_easy_setopt(h->easy, CURLOPT_NOSIGNAL, 1L);
+	curl.easy_setopt(h->easy, CURLOPT_URL, s->url);
+	curl.easy_setopt(h->easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl.easy_setopt(h->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	curl.easy_setopt(h->easy, CURLOPT_NOSIGNAL, 1L);
 	/* Without this, leaving a transfer that still resolves a name waits for the resolver. */
-	curl_easy_setopt(h->easy, CURLOPT_QUICK_EXIT, 1L);
-	curl_easy_setopt(h->easy, CURLOPT_USERAGENT, agent);
-	curl_easy_setopt(h->easy, CURLOPT_POST, 1L);
-	curl_easy_setopt(h->easy, CURLOPT_HTTPHEADER, h->headers);
-	curl_easy_setopt(h->easy, CURLOPT_ERRORBUFFER, h->error);
-	curl_easy_setopt(h->easy, CURLOPT_WRITEFUNCTION, on_body);
-	curl_easy_setopt(h->easy, CURLOPT_WRITEDATA, &h->response);
-	curl_easy_setopt(h->easy, CURLOPT_HEADERFUNCTION, on_header);
-	curl_easy_setopt(h->easy, CURLOPT_HEADERDATA, &h->response);
+	curl.easy_setopt(h->easy, CURLOPT_QUICK_EXIT, 1L);
+	curl.easy_setopt(h->easy, CURLOPT_USERAGENT, agent);
+	curl.easy_setopt(h->easy, CURLOPT_POST, 1L);
+	curl.easy_setopt(h->easy, CURLOPT_HTTPHEADER, h->headers);
+	curl.easy_setopt(h->easy, CURLOPT_ERRORBUFFER, h->error);
+	curl.easy_setopt(h->easy, CURLOPT_WRITEFUNCTION, on_body);
+	curl.easy_setopt(h->easy, CURLOPT_WRITEDATA, &h->response);
+	curl.easy_setopt(h->easy, CURLOPT_HEADERFUNCTION, on_header);
+	curl.easy_setopt(h->easy, CURLOPT_HEADERDATA, &h->response);
 	if (s->ca_file)
-		curl_easy_setopt(h->easy, CURLOPT_CAINFO, s->ca_file);
+		curl.easy_setopt(h->easy, CURLOPT_CAINFO, s->ca_file);
 	if (s->client_key_file)
-		curl_easy_setopt(h->easy, CURLOPT_SSLKEY, s->client_key_file);
+		curl.easy_setopt(h->easy, CURLOPT_SSLKEY, s->client_key_file);
 	if (s->client_cert_file)
-		curl_easy_setopt(h->easy, CURLOPT_SSLCERT, s->client_cert_file);
+		curl.easy_setopt(h->easy, CURLOPT_SSLCERT, s->client_cert_file);
 }
 
 static void otlp_http__close(void *state)
@@ -149,10 +143,11 @@ static void otlp_http__close(void *state)
 	struct otlp_http *h = state;
 
 	if (h->easy)
-		curl_easy_cleanup(h->easy);
+		curl.easy_cleanup(h->easy);
 	if (h->multi)
-		curl_multi_cleanup(h->multi);
-	curl_slist_free_all(h->headers);
+		curl.multi_cleanup(h->multi);
+	if (h->headers)
+		curl.slist_free_all(h->headers);
 	libdeflate_free_compressor(h->gzip);
 	free(h->response.p);
 	otlp_settings__free(&h->settings);
@@ -161,8 +156,8 @@ static void otlp_http__close(void *state)
 
 static int set_up(struct otlp_http *h, const char *version)
 {
-	h->multi = curl_multi_init();
-	h->easy = curl_easy_init();
+	h->multi = curl.multi_init();
+	h->easy = curl.easy_init();
 	if (!h->multi || !h->easy || set_headers(h) < 0)
 		return -ENOMEM;
 	set_transport(h, version);
@@ -181,14 +176,12 @@ static int set_up(struct otlp_http *h, const char *version)
 static int otlp_http__open(const struct exporter_config *cfg, void **state, char *why,
 			   size_t why_len)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct otlp_http *h = calloc(1, sizeof(*h));
 
 	if (!h) {
 		snprintf(why, why_len, "out of memory");
 		return -ENOMEM;
 	}
-	pthread_once(&once, global_init);
 	atomic_init(&h->deadline_ns, INT64_MAX);
 	int err = otlp_settings__read(cfg, &h->settings, why, why_len);
 
@@ -209,7 +202,7 @@ static void otlp_http__hurry(void *state, int64_t deadline_ns)
 	struct otlp_http *h = state;
 
 	atomic_store(&h->deadline_ns, deadline_ns);
-	curl_multi_wakeup(h->multi);
+	curl.multi_wakeup(h->multi);
 }
 
 /* ---- the request ---- */
@@ -224,34 +217,42 @@ static void __attribute__((format(printf, 2, 3))) say(struct export_answer *a, c
 	va_end(ap);
 }
 
+/* What is sent: bytes [at, at + mem.n) of what was allocated. */
+struct body {
+	struct bytes mem;
+	size_t at;
+};
+
 /* *body becomes its gzip form. */
-static int compress_body(struct otlp_http *h, struct bytes *body)
+static int compress_body(struct otlp_http *h, struct body *body)
 {
-	size_t bound = libdeflate_gzip_compress_bound(h->gzip, body->n);
+	size_t bound = libdeflate_gzip_compress_bound(h->gzip, body->mem.n);
 	struct bytes packed = { .p = malloc(bound) };
 
 	if (!packed.p)
 		return -ENOMEM;
-	packed.n = libdeflate_gzip_compress(h->gzip, body->p, body->n, packed.p, bound);
+	packed.n = libdeflate_gzip_compress(h->gzip, body->mem.p + body->at, body->mem.n, packed.p,
+					    bound);
 	if (!packed.n) {
 		free(packed.p);
 		return -EIO;
 	}
-	free(body->p);
-	*body = packed;
+	free(body->mem.p);
+	*body = (struct body){ .mem = packed };
 	return 0;
 }
 
 /* True: *body is ready to be sent. False: *a says why not. */
-static bool make_body(struct otlp_http *h, struct span *const *spans, size_t n, struct bytes *body,
+static bool make_body(struct otlp_http *h, struct span *const *spans, size_t n, struct body *body,
 		      struct export_answer *a)
 {
-	int err = h->settings.encoding == OTLP_JSON ? otlp__encode_json(spans, n, body)
-						    : otlp__encode_protobuf(spans, n, body);
+	int err = h->settings.encoding == OTLP_JSON
+			  ? otlp__encode_json(spans, n, &body->mem)
+			  : otlp__encode_protobuf_at(spans, n, &body->mem, &body->at);
 
-	if (!err && body->n > REQUEST_MAX) {
+	if (!err && body->mem.n > REQUEST_MAX) {
 		a->result = n > 1 ? EXPORT_SPLIT : EXPORT_REFUSED;
-		say(a, "a request of %zu bytes is larger than OTLP allows", body->n);
+		say(a, "a request of %zu bytes is larger than OTLP allows", body->mem.n);
 		return false;
 	}
 	if (!err && h->settings.gzip)
@@ -269,10 +270,10 @@ static bool run(struct otlp_http *h, int64_t deadline, CURLcode *code)
 {
 	for (;;) {
 		int running, left;
-		CURLMcode err = curl_multi_perform(h->multi, &running);
+		CURLMcode err = curl.multi_perform(h->multi, &running);
 		CURLMsg *m;
 
-		while (!err && (m = curl_multi_info_read(h->multi, &left)))
+		while (!err && (m = curl.multi_info_read(h->multi, &left)))
 			if (m->msg == CURLMSG_DONE) {
 				*code = m->data.result;
 				return true;
@@ -287,7 +288,7 @@ static bool run(struct otlp_http *h, int64_t deadline, CURLcode *code)
 		if (left_ns <= 0)
 			return false;
 		/* A wake-up only makes the loop look at the deadline again. */
-		curl_multi_poll(h->multi, NULL, 0,
+		curl.multi_poll(h->multi, NULL, 0,
 				left_ns > 1000000000 ? 1000 : (int)(left_ns / 1000000) + 1, NULL);
 	}
 }
@@ -323,14 +324,14 @@ static void judge_failure(struct otlp_http *h, CURLcode code, struct export_answ
 		say(a, "%s: its answer is not HTTP (a gRPC port? OTLP/HTTP usually is on 4318)",
 		    url);
 	else
-		say(a, "%s: %s", url, h->error[0] ? h->error : curl_easy_strerror(code));
+		say(a, "%s: %s", url, h->error[0] ? h->error : curl.easy_strerror(code));
 }
 
 static bool answer_is_json(struct otlp_http *h)
 {
 	char *type = NULL;
 
-	curl_easy_getinfo(h->easy, CURLINFO_CONTENT_TYPE, &type);
+	curl.easy_getinfo(h->easy, CURLINFO_CONTENT_TYPE, &type);
 	return type && strncasecmp(type, "application/json", 16) == 0;
 }
 
@@ -362,7 +363,7 @@ static void describe_refusal(struct otlp_http *h, struct otlp_answer *answer)
 	const struct response *r = &h->response;
 	char *type = NULL;
 
-	curl_easy_getinfo(h->easy, CURLINFO_CONTENT_TYPE, &type);
+	curl.easy_getinfo(h->easy, CURLINFO_CONTENT_TYPE, &type);
 	if (r->n > RESPONSE_DECODE_MAX)
 		return;
 	if (answer_is_json(h))
@@ -386,7 +387,7 @@ static void judge_status(struct otlp_http *h, long status, size_t n, struct expo
 
 	a->result = retry ? EXPORT_RETRY : EXPORT_REFUSED;
 	/* curl reads both forms, seconds and a date; what it can't read is 0. */
-	curl_easy_getinfo(h->easy, CURLINFO_RETRY_AFTER, &retry_after);
+	curl.easy_getinfo(h->easy, CURLINFO_RETRY_AFTER, &retry_after);
 	if (retry && retry_after > 0)
 		a->retry_after_ms = retry_after < INT32_MAX ? retry_after * 1000
 							    : (int64_t)INT32_MAX * 1000;
@@ -402,27 +403,27 @@ static void otlp_http__send(void *state, struct span *const *spans, size_t n, in
 	int64_t limit_ms = timeout_ms < h->settings.timeout_ms ? timeout_ms
 							       : h->settings.timeout_ms;
 	int64_t start = clock__monotonic();
-	struct bytes body = { 0 };
+	struct body body = { .at = 0 };
 	CURLcode code = CURLE_OK;
 	long status = 0;
 
 	*a = (struct export_answer){ .retry_after_ms = -1 };
 	if (!make_body(h, spans, n, &body, a)) {
-		free(body.p);
+		free(body.mem.p);
 		return;
 	}
 	h->response.n = 0;
 	h->response.header_bytes = 0;
 	h->response.too_large = false;
 	h->error[0] = '\0';
-	curl_easy_setopt(h->easy, CURLOPT_POSTFIELDS, body.p);
-	curl_easy_setopt(h->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.n);
-	curl_multi_add_handle(h->multi, h->easy);
+	curl.easy_setopt(h->easy, CURLOPT_POSTFIELDS, body.mem.p + body.at);
+	curl.easy_setopt(h->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.mem.n);
+	curl.multi_add_handle(h->multi, h->easy);
 	bool ended = run(h, limit_ms < INT32_MAX ? start + limit_ms * 1000000 : INT64_MAX, &code);
 
-	curl_multi_remove_handle(h->multi,
+	curl.multi_remove_handle(h->multi,
 				 h->easy); /* closes the connection if the transfer has not ended */
-	curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl.easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (!ended) {
 		a->result = EXPORT_RETRY;
 		say(a, "%s: no answer within %lld ms", h->settings.shown_url,
@@ -432,8 +433,8 @@ static void otlp_http__send(void *state, struct span *const *spans, size_t n, in
 	} else {
 		judge_status(h, status, n, a);
 	}
-	curl_easy_setopt(h->easy, CURLOPT_POSTFIELDS, NULL);
-	free(body.p);
+	curl.easy_setopt(h->easy, CURLOPT_POSTFIELDS, NULL);
+	free(body.mem.p);
 }
 
 const struct exporter otlp_http_exporter = {

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "../user/lib/copy.h"
 #include "../user/lib/utf8.h"
 #include "../user/lib/version.h"
 #include "exporter.h"
@@ -20,10 +21,23 @@
 #include "opentelemetry/proto/collector/trace/v1/trace_service.pb-c.h"
 #include "otlp.h"
 
+/*
+ * An attribute as it was written last in its place: most are the same in the next span. It ends with
+ * the end of `bytes`, and its value, if that is a text, too.
+ */
+struct written {
+	const char *key; /* NULL: none that fits */
+	uint8_t type, n;
+	size_t value_n;
+	int64_t i;
+	uint8_t bytes[64];
+};
+
 /* Bytes [at, cap) are written. `p` NULL: memory ran out; then nothing more is written. */
 struct wire {
 	uint8_t *p;
 	size_t at, cap;
+	struct written last[SPAN_ATTRS_MAX];
 };
 
 /* What a span without long texts takes; the buffer begins with so much for each, and doubles. */
@@ -42,7 +56,9 @@ static void grow(struct wire *w, size_t n)
 	if (p)
 		memcpy(p + cap - used, w->p + w->at, used);
 	free(w->p);
-	*w = (struct wire){ .p = p, .at = p ? cap - used : 0, .cap = p ? cap : 0 };
+	w->p = p;
+	w->at = p ? cap - used : 0;
+	w->cap = p ? cap : 0;
 }
 
 /* Room for n bytes before what is written. False: there is none. */
@@ -67,10 +83,12 @@ static inline void fill_varint(uint8_t *p, uint64_t v)
 
 static inline void put_varint(struct wire *w, uint64_t v)
 {
-	size_t n = varint_size(v);
-
-	if (room(w, VARINT_MAX))
-		fill_varint(w->p + (w->at -= n), v);
+	if (!room(w, VARINT_MAX))
+		return;
+	if (v < 0x80)
+		w->p[--w->at] = (uint8_t)v;
+	else
+		fill_varint(w->p + (w->at -= varint_size(v)), v);
 }
 
 static inline void put_raw(struct wire *w, const void *p, size_t n)
@@ -78,7 +96,7 @@ static inline void put_raw(struct wire *w, const void *p, size_t n)
 	if (!n || !room(w, n))
 		return;
 	w->at -= n;
-	memcpy(w->p + w->at, p, n);
+	copy__short(w->p + w->at, p, n);
 }
 
 static inline void put_bytes(struct wire *w, int field, const void *p, size_t n)
@@ -205,7 +223,8 @@ static inline uint8_t *back_varint(uint8_t *p, uint64_t v)
 
 static inline uint8_t *back_raw(uint8_t *p, const void *from, size_t n)
 {
-	return memcpy(p - n, from, n);
+	copy__short(p - n, from, n);
+	return p - n;
 }
 
 static inline uint8_t *back_value(uint8_t *p, const struct attr *a)
@@ -232,11 +251,43 @@ static inline uint8_t *back_value(uint8_t *p, const struct attr *a)
 	return p;
 }
 
-/* Most of a span is attributes. Keys are ours and values are UTF-8 already (user/span/span.h). */
-static void put_attr(struct wire *w, const struct attr *a)
+/* Is this the attribute that was written last in its place? Keys are literals. */
+static inline bool is_same(const struct written *l, const struct attr *a)
+{
+	if (l->key != a->key || l->type != a->type)
+		return false;
+	if (a->type == ATTR_STR)
+		return l->value_n == a->s.n &&
+		       copy__same(l->bytes + sizeof(l->bytes) - l->value_n, a->s.p, l->value_n);
+	return a->type == ATTR_INT && l->i == a->i;
+}
+
+static void remember(struct written *l, const struct attr *a, const uint8_t *p, size_t n)
+{
+	l->key = n <= sizeof(l->bytes) ? a->key : NULL;
+	if (!l->key)
+		return;
+	l->type = a->type;
+	l->n = (uint8_t)n;
+	l->value_n = a->type == ATTR_STR ? a->s.n : 0;
+	l->i = a->type == ATTR_INT ? a->i : 0;
+	copy__short(l->bytes + sizeof(l->bytes) - n, p, n);
+}
+
+/*
+ * Most of a span is attributes. Keys are ours and values are UTF-8 already (user/span/span.h).
+ * `l`: what was in this place.
+ */
+static void put_attr(struct wire *w, struct written *l, const struct attr *a)
 {
 	if (!room(w, (a->type == ATTR_STR ? a->s.n : 8) + a->key_len + 6 * VARINT_MAX))
 		return;
+	if (w->at >= sizeof(l->bytes) && is_same(l, a)) {
+		/* What is copied too much lies where nothing is written yet. */
+		memcpy(w->p + w->at - sizeof(l->bytes), l->bytes, sizeof(l->bytes));
+		w->at -= l->n;
+		return;
+	}
 	uint8_t *end = w->p + w->at, *p = back_value(end, a);
 
 	p = back_varint(p, (size_t)(end - p));
@@ -249,6 +300,7 @@ static void put_attr(struct wire *w, const struct attr *a)
 	p = back_varint(p, (size_t)(end - p));
 	*--p = TAG(SPAN_ATTRS, BYTES);
 	w->at -= (size_t)(end - p);
+	remember(l, a, p, (size_t)(end - p));
 }
 
 static void put_resource_attr(struct wire *w, const struct resource_attr *a)
@@ -300,7 +352,7 @@ static void put_span(struct wire *w, const struct span *s)
 		put_link(w, &s->links[i]);
 	put_uint_if(w, SPAN_DROPPED_ATTRS, s->dropped_attrs);
 	for (unsigned i = s->n_attrs; i-- > 0;)
-		put_attr(w, &s->attrs[i]);
+		put_attr(w, &w->last[i], &s->attrs[i]);
 	put_fixed64_if(w, SPAN_END, s->end_ns);
 	put_fixed64_if(w, SPAN_START, s->start_ns);
 	put_uint_if(w, SPAN_KIND, s->kind);
@@ -344,7 +396,7 @@ static void put_group(struct wire *w, const struct otlp_group *g, struct span *c
 	message__begin(w, REQUEST_RESOURCE_SPANS, end);
 }
 
-int otlp__encode_protobuf(struct span *const *spans, size_t n, struct bytes *out)
+int otlp__encode_protobuf_at(struct span *const *spans, size_t n, struct bytes *out, size_t *at)
 {
 	struct wire w = { .cap = (n + 1) * SPAN_GUESS };
 	struct otlp_groups g;
@@ -362,10 +414,19 @@ int otlp__encode_protobuf(struct span *const *spans, size_t n, struct bytes *out
 	otlp_groups__free(&g);
 	if (err)
 		return err;
-	out->n = w.cap - w.at;
-	memmove(w.p, w.p + w.at, out->n);
-	out->p = w.p;
+	*out = (struct bytes){ .p = w.p, .n = w.cap - w.at };
+	*at = w.at;
 	return 0;
+}
+
+int otlp__encode_protobuf(struct span *const *spans, size_t n, struct bytes *out)
+{
+	size_t at = 0;
+	int err = otlp__encode_protobuf_at(spans, n, out, &at);
+
+	if (!err)
+		memmove(out->p, out->p + at, out->n);
+	return err;
 }
 
 int otlp__decode_answer_protobuf(const uint8_t *p, size_t n, struct otlp_answer *out)

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Cases of tests/e2e/run: HTTP/2 and gRPC."""
 import collections
+import contextlib
 import json
 import os
 import signal
 import subprocess
+import time
 
 import stack
 import tracer
@@ -185,3 +187,152 @@ def path_of(span):
     if span.get("url.full"):
         return "/" + span.get("url.full").split("/", 3)[3]
     return span.get("url.path") + ("?" + span.get("url.query") if span.get("url.query") else "")
+
+
+# ---- joined in the middle: what nghttp2 knows of the header table ----
+
+METHODS, STATUSES = ("GET", "PUT", "REPORT", "POST", "DELETE", "PATCH", "SEARCH"), (200, 201, 418, 503, 202)  # h2_peer.js
+
+
+class H2Peer:
+    """A side of tests/e2e/h2_peer.js, or another program (argv), for `with`."""
+
+    def __init__(self, *argv):
+        self.process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL, text=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def expect_line(self, wanted):
+        line = self.process.stdout.readline().strip()
+        expect(line == wanted, f"{self.process.args}: {line!r}, not {wanted!r}")
+
+    def more(self, n):
+        """A client: n requests more, and the end. The first and the last id of these."""
+        self.process.stdin.write(f"{n}\n")
+        self.process.stdin.flush()
+        ids = json.loads(self.process.stdout.readline())
+        self.process.wait(180 * stack.SLOW)
+        return ids
+
+
+def h2_peer(*argv):
+    return H2Peer(stack.which("node"), os.path.join(stack.HERE, "h2_peer.js"), *argv)
+
+
+def id_of(span):
+    path = path_of(span).split("/")
+    return int(path[2]) if path[1] == "item" else None
+
+
+def said_of(span):
+    """The method as it was sent, and the status."""
+    return span.get("http.request.method_original", "http.request.method"), span.get("http.response.status_code")
+
+
+def join(ctx, traced):
+    """weft joins these; returns when it knows what their header tables hold and has let go of the functions that said so."""
+    options = ["-v", "-p", ",".join(str(p.pid) for p in traced), "--backend", ctx.args.backend, "--output", "otlp-json"]
+    weft = tracer.Tracer(options, ctx.path("spans"))
+    try:
+        weft.wait_attached()
+        for p in traced:
+            weft.wait_for("word that header fields are wanted", lambda p=p: f"header fields of pid {p.pid} are wanted" in weft.text(), 60)
+            weft.wait_for("word that they are known", lambda p=p: f"header fields of pid {p.pid} are not wanted any more" in weft.text(), 60)
+    except BaseException:
+        weft.__exit__()
+        raise
+    return weft
+
+
+def check_joined(spans, ids, kinds, statuses=True):
+    """Of these requests each has one span at each traced side, and all that was sent by number is known and right; what is said of
+    those before is right."""
+    found = collections.defaultdict(list)
+    for s in spans:
+        i = id_of(s)
+        method, status = said_of(s)
+        expect(method in (None, METHODS[i % 7]), f"request {i}, kind {s.kind}: {method}")
+        expect(not statuses or status in (None, STATUSES[i % 5]), f"request {i}, kind {s.kind}: {status}")
+        found[s.kind, i].append(s)
+    for kind in kinds:
+        for i in range(ids[0], ids[1] + 1):
+            several = found[kind, i]
+            expect(len(several) == 1, f"{len(several)} spans of kind {kind} for request {i}")
+            wanted = (METHODS[i % 7], STATUSES[i % 5] if statuses else said_of(several[0])[1])
+            expect(said_of(several[0]) == wanted, f"request {i}, kind {kind}: {said_of(several[0])}, not {wanted}")
+            expect(several[0].get("server.address") == "127.0.0.1", f"request {i}: {several[0].attrs}")
+    unknown = sum(None in said_of(s) for s in spans)
+    say(f"{len(spans)} spans, {unknown} from before its table was known")
+
+
+@case()
+def http2_joined_node(ctx):
+    """HTTP/2 between two Node.js, with TLS and without, joined in its middle: what was sent before is learnt from nghttp2 inside."""
+    need("node", "openssl")
+    key, cert = ctx.path("key"), ctx.path("cert")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+                    "/CN=localhost", "-keyout", key, "-out", cert], stderr=subprocess.DEVNULL, check=True)
+    for tls in (False, True):
+        port = stack.free_port()
+        with contextlib.ExitStack() as peers:
+            server = peers.enter_context(h2_peer("server", port, *((key, cert) if tls else ())))
+            server.expect_line("listens")
+            client = peers.enter_context(h2_peer("client", f"{'https' if tls else 'http'}://127.0.0.1:{port}"))
+            client.expect_line("ready")
+            weft = peers.enter_context(join(ctx, [server, client]))
+            ids = client.more(100)
+            status = weft.stop()
+        spans = ctx.spans()
+        expect_ended_well(weft, status, spans)
+        check_joined(spans, ids, (truth.CLIENT, truth.SERVER))
+
+
+@case()
+def http2_joined_library(ctx):
+    """The same of programs with the shared library, whose symbols are stripped: nghttpd as the server, h2load as the client."""
+    need("node", "nghttpd", "h2load")
+    port = stack.free_port()
+    with contextlib.ExitStack() as peers:
+        server = peers.enter_context(H2Peer(stack.which("nghttpd"), "--no-tls", "-a", "127.0.0.1", "-d", ctx.path("."), port))
+        stack.wait_until("nghttpd", lambda: stack.connects(port), 30, lambda: server.process.poll() is None)
+        client = peers.enter_context(h2_peer("client", f"http://127.0.0.1:{port}"))
+        client.expect_line("ready")
+        weft = peers.enter_context(join(ctx, [server]))
+        ids = client.more(100)
+        status = weft.stop()
+    spans = ctx.spans()
+    expect_ended_well(weft, status, spans)
+    check_joined(spans, ids, (truth.SERVER,), statuses=False)
+    port = stack.free_port()
+    with contextlib.ExitStack() as peers:
+        server = peers.enter_context(h2_peer("server", port))
+        server.expect_line("listens")
+        client = peers.enter_context(H2Peer(stack.which("h2load"), "-D", "600", "-c", "3", "--rps", "50", "-H", ":method: REPORT",
+                                            *(f"http://127.0.0.1:{port}/item/{i}" for i in (2, 9, 16, 23, 30))))
+        weft = peers.enter_context(join(ctx, [client]))
+        known, size = time.time_ns(), os.path.getsize(ctx.path("spans"))
+        stack.wait_until("h2load's requests", lambda: os.path.getsize(ctx.path("spans")) > size + 200_000, 60,
+                         lambda: client.process.poll() is None)
+        client.process.terminate()
+        client.process.wait()
+        status = weft.stop()
+    spans = ctx.spans()
+    expect_ended_well(weft, status, spans)
+    later = [s for s in spans if s.start > known and not s.get("error.type")]
+    for s in spans:
+        wrong = [a for a, b in zip(said_of(s), ("REPORT", STATUSES[id_of(s) % 5])) if a not in (None, b)]
+        expect(not wrong, f"{s.name} {s.attrs}")
+    for s in later:
+        expect(said_of(s) == ("REPORT", STATUSES[id_of(s) % 5]), f"{s.name} {s.attrs}")
+    expect(len(later) > 50, f"{len(later)} of {len(spans)} spans are of after all was known")
+    say(f"{len(spans)} spans, {len(later)} of them from after the table was known")

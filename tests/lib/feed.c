@@ -381,6 +381,25 @@ static void call(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum w
 	free(d);
 }
 
+/* "name=value\n" for each; how many. */
+static size_t write_fields(struct weft_field *to, const char *fields, size_t room)
+{
+	size_t n = 0;
+
+	for (const char *at = fields; at && *at; at = strchr(at, '\n') + 1) {
+		struct weft_field *w = &to[n++];
+		const char *is = strchr(at + 1, '='), *end = strchr(at, '\n');
+
+		cr_assert(is && end && n <= room);
+		w->name_len = (uint32_t)(is - at);
+		w->value_len = (uint32_t)(end - is - 1);
+		memcpy(w->name, at, w->name_len < WEFT_FIELD_NAME ? w->name_len : WEFT_FIELD_NAME);
+		memcpy(w->value, is + 1,
+		       w->value_len < WEFT_FIELD_VALUE ? w->value_len : WEFT_FIELD_VALUE);
+	}
+	return n;
+}
+
 void feed__fields(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum weft_dir dir,
 		  uint32_t stream, const char *fields, uint16_t all)
 {
@@ -391,18 +410,33 @@ void feed__fields(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum 
 	e->stream = stream;
 	e->dir = (uint8_t)dir;
 	e->all = all;
-	for (const char *at = fields; *at; at = strchr(at, '\n') + 1) {
-		struct weft_field *w = &e->f[e->n++];
-		const char *is = strchr(at, '='), *end = strchr(at, '\n');
-
-		cr_assert(is && end && e->n <= WEFT_FIELDS_MAX);
-		w->name_len = (uint32_t)(is - at);
-		w->value_len = (uint32_t)(end - is - 1);
-		memcpy(w->name, at, w->name_len < WEFT_FIELD_NAME ? w->name_len : WEFT_FIELD_NAME);
-		memcpy(w->value, is + 1,
-		       w->value_len < WEFT_FIELD_VALUE ? w->value_len : WEFT_FIELD_VALUE);
-	}
+	e->n = (uint8_t)write_fields(e->f, fields, WEFT_FIELDS_MAX);
 	deliver(f, &e->h, WEFT_EV_FIELDS, (uint32_t)(sizeof(*e) + e->n * sizeof(struct weft_field)),
+		id, pid, tid);
+	free(e);
+}
+
+void feed__table(struct feed *f, unsigned id, uint32_t pid, uint32_t tid,
+		 const struct feed_table *t)
+{
+	size_t room = WEFT_TABLE_MAX + WEFT_FIELDS_MAX;
+	struct weft_table *e = calloc(1, sizeof(*e) + room * sizeof(struct weft_field));
+
+	cr_assert(e);
+	e->dir = (uint8_t)t->dir;
+	e->stream = t->stream;
+	e->behind = t->behind;
+	e->len = t->len;
+	e->all = t->all;
+	if (t->len)
+		memcpy(e->block, t->block, t->len < WEFT_TABLE_BLOCK ? t->len : WEFT_TABLE_BLOCK);
+	e->n = (uint8_t)write_fields(e->f, t->entries, WEFT_TABLE_MAX);
+	e->fields = (uint8_t)write_fields(e->f + e->n, t->fields, WEFT_FIELDS_MAX);
+	e->size = t->size;
+	for (size_t i = 0; !t->size && i < e->n; i++)
+		e->size += 32 + e->f[i].name_len + e->f[i].value_len;
+	room = (size_t)e->n + e->fields;
+	deliver(f, &e->h, WEFT_EV_TABLE, (uint32_t)(sizeof(*e) + room * sizeof(struct weft_field)),
 		id, pid, tid);
 	free(e);
 }

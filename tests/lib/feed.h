@@ -99,6 +99,25 @@ void feed__parts(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum w
  */
 void feed__fields(struct feed *f, unsigned id, uint32_t pid, uint32_t tid, enum weft_dir dir,
 		  uint32_t stream, const char *fields, uint16_t all);
+/*
+ * A program's own header table: "name=value\n" for each entry, the newest first, its `size` as the
+ * program counts (0: as it is), before or `behind` the block of a stream with these bytes, or (stream
+ * 0) before that of these fields.
+ */
+struct feed_table {
+	enum weft_dir dir;
+	const char *entries;
+	uint32_t size;
+	uint32_t stream;
+	bool behind;
+	const void *block;
+	uint32_t len;
+	const char *fields;
+	uint16_t all;
+};
+
+void feed__table(struct feed *f, unsigned id, uint32_t pid, uint32_t tid,
+		 const struct feed_table *t);
 /* Bytes that passed without an event: the ring was full. */
 void feed__lose(struct feed *f, unsigned id, enum weft_dir dir, const char *bytes);
 void feed__skip(struct feed *f, unsigned id, enum weft_dir dir, uint32_t len);

@@ -527,3 +527,85 @@ Test(url, without_room_nothing_is_shown)
 	cr_expect_eq(url__redact(SLICE("http://u:p@h/0123456789"), &a).n, 0);
 	arena__reset(&a);
 }
+
+/* ---- what spans have in common ---- */
+
+static const char *const agents[] = { "", "curl/8.0",
+				      "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0" };
+static const char *const hosts[] = { "", "a", "shop.example:8080", "[2001:db8::1]:81",
+				     "not a host" };
+static const char *const methods[] = { "GET", "POST", "BREW", "CONNECT" };
+static const char *const targets[] = { "/", "/cart?id=1&sig=x", "http://b/c?d", "*", "" };
+static const char *const clients[] = { "10.0.0.1", "10.0.0.2", "2001:db8::7" };
+
+/* One of very many requests, each of which comes again sooner or later. */
+static struct span *common_span(unsigned dice, struct http_common *common)
+{
+	struct facts f = { .area = FACTS_HTTP };
+	struct span_ends e = { .server_addr = "10.0.0.9",
+			       .server_port = dice & 1 << 14 ? 80 : 8080,
+			       .client_port = (int)(1024 + dice % 50000) };
+	struct span *s = span__new();
+
+	cr_assert(s);
+	f.http.method = slice__cstr(methods[dice % 4]);
+	f.http.host = slice__cstr(hosts[dice / 4 % 5]);
+	f.http.version = dice & 1 << 15 ? SLICE("1.1") : SLICE("1.0");
+	f.http.user_agent = slice__cstr(agents[dice / 20 % 3]);
+	f.http.target = slice__cstr(targets[dice / 60 % 5]);
+	f.http.status = 200 + (int)(dice % 400);
+	if ((dice >> 16 & 7) == 1)
+		f.http.x_forwarded_for = SLICE("192.0.2.1");
+	if ((dice >> 16 & 7) == 2)
+		f.http.forwarded = SLICE("host=front.example;proto=https");
+	f.http.tls = (dice >> 16 & 7) == 3;
+	strcpy(e.client_addr, clients[dice / 300 % 3]);
+	s->kind = dice >> 20 & 3 ? SPAN_SERVER : SPAN_CLIENT;
+	span__from_http(s, &f, &e, &(struct span_options){ .common = common });
+	return s;
+}
+
+static void expect_same(const struct span *a, const struct span *b)
+{
+	cr_assert_eq(a->n_attrs, b->n_attrs);
+	cr_assert(slice__eq(a->name, b->name));
+	cr_assert_eq(a->status, b->status);
+	for (unsigned i = 0; i < a->n_attrs; i++) {
+		const struct attr *x = &a->attrs[i], *y = &b->attrs[i];
+
+		cr_assert_str_eq(x->key, y->key);
+		cr_assert_eq(x->type, y->type);
+		cr_assert_eq(span__attr(b, x->key), y);
+		if (x->type == ATTR_STR)
+			cr_assert(slice__eq(x->s, y->s), "%s", x->key);
+		else
+			cr_assert_eq(x->i, y->i, "%s", x->key);
+	}
+}
+
+Test(http, what_is_kept_of_one_span_changes_no_other)
+{
+	struct http_common *common = http_common__new();
+	struct span *before = NULL, *copy = NULL;
+	unsigned dice = 1;
+
+	cr_assert(common);
+	for (unsigned i = 0; i < 20000; i++) {
+		dice = dice * 1664525 + 1013904223;
+		/* Most are like the one before, as on one connection. */
+		unsigned seed = i % 4 ? dice >> 8 & 0x701fff : dice >> 8;
+		struct span *plain = common_span(seed, NULL), *kept = common_span(seed, common);
+
+		expect_same(plain, kept);
+		/* Nor does a later one change what an earlier one says. */
+		if (before)
+			expect_same(before, copy);
+		span__free(before);
+		span__free(copy);
+		before = plain;
+		copy = kept;
+	}
+	span__free(before);
+	span__free(copy);
+	http_common__free(common);
+}

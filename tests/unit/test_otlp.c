@@ -225,7 +225,7 @@ Test(otlp, a_json_line_word_for_word)
 	span__set_double(s, "d", 0.1);
 	span__set_str(s, "s", SLICE("\"\\\n\x1b\x7f\xc3\xa9"));
 	s->dropped_attrs = 5;
-	s->links[s->n_links++] = (struct span_link){ .trace_state = { "", 0 } };
+	span__add_link(s);
 	memset(s->links[0].trace_id, 0x22, 16);
 	memset(s->links[0].span_id, 3, 8);
 	cr_assert_eq(otlp__encode_json(&s, 1, &b), 0);
@@ -302,7 +302,7 @@ static struct trace *make_trace(struct resource *const *resources, unsigned n_re
 		span__set_bool(s, "false", false);
 		span__set_double(s, "double", 1e300);
 		span__set_str(s, "text", SLICE("\xf0\x9f\xa7\xb5 \"quoted\"\t\\ \x01"));
-		s->links[s->n_links++] = (struct span_link){ .trace_state = SLICE("l=1") };
+		span__add_link(s)->trace_state = SLICE("l=1");
 		ids__trace(s->links[0].trace_id);
 		ids__span(s->links[0].span_id);
 	}

@@ -40,7 +40,8 @@ static void check_func(const struct probe_library *lib, const struct probe_func 
 	const struct probe_desc *d = &f->desc;
 	bool cipher = d->what == PROBE_CIPHER_OUT || d->what == PROBE_CIPHER_IN;
 	bool call = d->what == PROBE_CALL;
-	bool unit = d->what == PROBE_SPAWN || d->what >= PROBE_GO_SPAWN;
+	bool table = d->what >= PROBE_NGHTTP2_IN;
+	bool unit = d->what == PROBE_SPAWN || (d->what >= PROBE_GO_SPAWN && (lib->go || !table));
 	/* what runs is asked, not an argument */
 	bool current = d->what == PROBE_SPAWN || d->what == PROBE_LOOP_SERVED ||
 		       d->what == PROBE_UV_ENTERS;
@@ -49,6 +50,9 @@ static void check_func(const struct probe_library *lib, const struct probe_func 
 	cr_assert_neq(d->what, PROBE_NONE, "%s", f->symbol);
 	cr_assert_eq(call, lib->area == PROBE_AREA_DB, "%s: of the other area", f->symbol);
 	cr_assert_eq(call, d->fn != WEFT_FN_NONE, "%s: a number is for calls", f->symbol);
+	cr_assert_eq(table, f->fields, "%s: header tables are looked at for a while", f->symbol);
+	cr_assert_eq(table && !lib->go, lib->area == PROBE_AREA_HTTP, "%s: of the other area",
+		     f->symbol);
 	cr_assert_eq(cipher, f->on_demand, "%s: on demand is what shows ciphertext", f->symbol);
 	cr_assert_eq(lib->go, d->abi == PROBE_ABI_GO, "%s: Go's registers", f->symbol);
 	cr_assert_eq(unit, lib->area == PROBE_AREA_RUNTIME, "%s: of the other area", f->symbol);

@@ -31,6 +31,29 @@ Test(translated, both_ends)
 	feed__free(f);
 }
 
+/* The server takes its time to read; meanwhile others come and go, also such as have no other end. */
+Test(translated, other_end_comes_late)
+{
+	struct feed *f = feed__new();
+
+	feed__translated(f, 1, ASKER, 50001, 8000, WEFT_ROLE_CLIENT, 7);
+	feed__translated(f, 2, SHOP, 80, 61001, WEFT_ROLE_SERVER, 7);
+	feed__write(f, 1, ASKER, ASKER, get("/late"));
+	for (unsigned i = 0; i < 20; i++) {
+		feed__translated(f, 3 + i, SHOP, 80, (uint16_t)(62001 + i), WEFT_ROLE_SERVER,
+				 (uint16_t)(100 + i));
+		feed__read(f, 3 + i, SHOP, SHOP, get("/other"));
+		feed__write(f, 3 + i, SHOP, SHOP, OK200);
+		feed__wait(f, 1000);
+	}
+	feed__read(f, 2, SHOP, SHOP, get("/late"));
+	feed__write(f, 2, SHOP, SHOP, OK200);
+	feed__read(f, 1, ASKER, ASKER, OK200);
+	feed__finish(f);
+	cr_expect(feed__is_child(server(f, "/late"), client(f, "/late"), "socket"));
+	feed__free(f);
+}
+
 /* Of several behind one address each finds its own, whichever end is seen first. */
 Test(translated, several)
 {

@@ -30,9 +30,9 @@ static void show_file(struct shown *s, const struct probe_report *r)
 	if (r->why[0])
 		rows__add(s->o, ROW_WITHOUT, r->library, NULL, "%s: %s", r->path, r->why);
 	else
-		rows__add(s->o, r->attached ? ROW_GOOD : ROW_WITHOUT, r->library, NULL, "%s%s%s%s",
-			  r->path, r->build_id[0] ? " (build id " : "", r->build_id,
-			  r->build_id[0] ? ")" : "");
+		rows__add(s->o, r->attached || r->on_demand ? ROW_GOOD : ROW_WITHOUT, r->library,
+			  NULL, "%s%s%s%s", r->path, r->build_id[0] ? " (build id " : "",
+			  r->build_id, r->build_id[0] ? ")" : "");
 	s->files++;
 }
 
@@ -56,7 +56,7 @@ static void show(void *ctx, const struct probe_report *r)
 	snprintf(label, sizeof(label), "  %s", short_name(r->symbol));
 	if (s->o->verbose)
 		snprintf(offset, sizeof(offset), "at 0x%llx: ", (unsigned long long)r->offset);
-	if (r->attached)
+	if (r->attached || (r->on_demand && !r->why[0]))
 		rows__add(s->o, ROW_GOOD, label, NULL, "%s%s%s", offset, r->place,
 			  r->on_demand ? "; when needed" : "");
 	else

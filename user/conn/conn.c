@@ -99,12 +99,21 @@ static void set_user(struct conns *cs, struct conn *c, uint32_t pid)
 	list__append(&u->conns, &c->by_pid);
 }
 
+/* proto/ wants a program's words for header fields of it, or not any more. */
+static void want_fields(struct conns *cs, struct conn *c, bool want)
+{
+	if (want != c->wants_fields && cs->hooks.want_fields)
+		cs->hooks.want_fields(cs->hooks.ctx, c->open.h.pid, want);
+	c->wants_fields = want;
+}
+
 void conns__drop(struct conns *cs, struct conn *c, uint64_t ts)
 {
 	session__closing(cs, c, ts);
 	conn__flush(c, UINT64_MAX, cs->books, &cs->sink);
 	list__remove(&c->holding);
 	cs->sink.close(cs->sink.ctx, c, ts);
+	want_fields(cs, c, false);
 	/* Its last bytes may have been the first to show that it carries TLS. */
 	if (c->tls)
 		carrier__taken(cs, c);
@@ -115,6 +124,7 @@ void conns__drop(struct conns *cs, struct conn *c, uint64_t ts)
 	list__remove(&c->by_use);
 	free(c->session);
 	free(c->tls);
+	free(c->ends_text);
 	free(c);
 }
 
@@ -236,7 +246,7 @@ void conns__event(struct conns *cs, const struct weft_event *ev)
 		return;
 	}
 	if (ev->kind != WEFT_EV_SESSION && ev->kind != WEFT_EV_FIELDS &&
-	    (ev->kind < WEFT_EV_DATA || ev->kind > WEFT_EV_CLOSE))
+	    ev->kind != WEFT_EV_TABLE && (ev->kind < WEFT_EV_DATA || ev->kind > WEFT_EV_CLOSE))
 		return;
 	struct conn *c = table__get(&cs->by_id, ev->conn);
 
@@ -252,9 +262,9 @@ void conns__event(struct conns *cs, const struct weft_event *ev)
 		if (c->rides)
 			closed(cs, c->rides->id);
 		conns__drop(cs, c, ev->ts);
-	} else if (ev->kind == WEFT_EV_FIELDS) {
+	} else if (ev->kind == WEFT_EV_FIELDS || ev->kind == WEFT_EV_TABLE) {
 		if (cs->sink.fields)
-			cs->sink.fields(cs->sink.ctx, c, (const struct weft_fields *)ev);
+			cs->sink.fields(cs->sink.ctx, c, ev);
 	} else if (ev->kind == WEFT_EV_SESSION) {
 		session__event(cs, c, (const struct weft_session *)ev);
 	} else {
@@ -342,6 +352,7 @@ void conns__send_policy(struct conns *cs, const struct conn *c)
 void conns__policy(struct conns *cs, struct conn *c, const struct weft_policy *policy)
 {
 	c->policy = *policy;
+	want_fields(cs, c, policy->fields && !policy->off);
 	/* Of bytes that nobody reads it need not be known where they go. */
 	if (policy->off && c->session && !c->tls)
 		session__stop_looking(cs, c->session, c->open.h.ts);

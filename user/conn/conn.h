@@ -120,6 +120,7 @@ struct conn {
 	 */
 	bool late;
 	struct weft_policy policy; /* what proto/ wants of it */
+	bool wants_fields;         /* it has asked for header fields */
 };
 
 static inline bool conn__third_party(const struct conn *c)
@@ -148,8 +149,11 @@ struct conn_sink {
 	void *ctx;
 	void (*open)(void *ctx, struct conn *c);
 	void (*piece)(void *ctx, struct conn *c, enum weft_dir dir, const struct piece *p);
-	/* A program's own words for a header block of HTTP/2; its bytes may come before or after. */
-	void (*fields)(void *ctx, struct conn *c, const struct weft_fields *ev);
+	/*
+	 * FIELDS or TABLE: a program's own words for a header block of HTTP/2, or for what its
+	 * header table holds; the block's bytes may come before or after.
+	 */
+	void (*fields)(void *ctx, struct conn *c, const struct weft_event *ev);
 	/* The direction ended in an orderly way; no piece of it follows. */
 	void (*eof)(void *ctx, struct conn *c, enum weft_dir dir, uint64_t ts);
 	/* The connection is gone; the conn is freed when this returns. */
@@ -168,6 +172,11 @@ struct conns_hooks {
 	 * show ciphertext (SESSION OUT and IN), until told that none does any more.
 	 */
 	void (*want_cipher)(void *ctx, uint32_t pid, bool want);
+	/*
+	 * Header fields of one connection more of this process can't be read off the wire, or of one
+	 * less.
+	 */
+	void (*want_fields)(void *ctx, uint32_t pid, bool want);
 };
 
 /* Capture until a connection's protocol is known. */

@@ -104,13 +104,16 @@ static void deliver_bytes(struct conn *c, const struct weft_data *d, uint64_t po
 	const uint8_t *p = d->bytes + d->head, *end = d->bytes + data__bytes(d);
 	struct weft_part part;
 
-	deliver_part(&v, d->bytes, d->head, false);
+	if (d->head)
+		deliver_part(&v, d->bytes, d->head, false);
 	while (d->h.flags & WEFT_F_PARTS && part__next(&p, end, &part)) {
 		deliver_part(&v, NULL, (uint32_t)(pos + part.off - v.at), false);
 		deliver_part(&v, p - part.len, part.len, true);
 	}
-	deliver_part(&v, NULL, (uint32_t)(v.end - d->tail - v.at), false);
-	deliver_part(&v, p, d->tail, false);
+	if (v.end - d->tail > v.at)
+		deliver_part(&v, NULL, (uint32_t)(v.end - d->tail - v.at), false);
+	if (d->tail)
+		deliver_part(&v, p, d->tail, false);
 }
 
 /* An event whose turn it is: nothing is missing in front of it. */

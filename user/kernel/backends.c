@@ -209,6 +209,11 @@ static struct btf *probe__vmlinux(void)
 	return vmlinux;
 }
 
+const struct btf *backends__types(void)
+{
+	return probe__vmlinux();
+}
+
 static int probe__tracing(enum bpf_attach_type type, enum bpf_attach_type link_type,
 			  const char *target)
 {

@@ -76,6 +76,8 @@ int programs__fd(const struct kernel *k, const char *name);
 /* Closes all programs and maps, the object as well if it is still there. */
 void programs__free(struct kernel *k);
 
+/* The running kernel's types, NULL if they can't be had; valid until backends__probed(). */
+const struct btf *backends__types(void);
 /* Choose the programs of `backend` in an object that is not loaded yet. */
 void backends__choose(struct bpf_object *obj, enum kernel_backend backend);
 /*
@@ -93,6 +95,12 @@ int backends__attach(struct kernel *k, char *why, size_t why_len);
 void late__watch(struct kernel *k, pid_t pid);
 void late__check(struct kernel *k);
 void late__free(struct kernel *k);
+
+/*
+ * In an object that is not loaded yet: programs read the kernel's structs without a helper, if
+ * `kernel` (its types, NULL: not known) says that it can do that.
+ */
+void casts__prepare(struct bpf_object *obj, const struct btf *kernel);
 
 /* Leave out node.bpf.c's programs of an object that is not loaded yet. */
 void nodejs__leave_out(struct bpf_object *obj);

@@ -82,8 +82,9 @@ static int loader__settings(struct kernel *k, const struct kernel_config *cfg)
 	return err ? err : run.retval ? -EIO : 0;
 }
 
-static int loader__load(struct kernel *k, const struct kernel_config *cfg, char *why,
-			size_t why_len)
+/* `types`: the kernel's, for casts__prepare(); NULL: programs shall do without. */
+static int loader__load(struct kernel *k, const struct kernel_config *cfg, const struct btf *types,
+			char *why, size_t why_len)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "weft");
 	size_t size;
@@ -99,6 +100,7 @@ static int loader__load(struct kernel *k, const struct kernel_config *cfg, char 
 	backends__choose(k->obj, k->backend);
 	propagate__choose(k->obj, cfg);
 	uprobe__prepare(k);
+	casts__prepare(k->obj, types);
 	if (!cfg->node_helper)
 		nodejs__leave_out(k->obj);
 	err = loader__size_maps(k->obj, cfg);
@@ -157,7 +159,11 @@ static int loader__try(struct kernel *k, const struct kernel_config *cfg,
 			 kernel__backend_name(backend), reason);
 		return err;
 	}
-	err = loader__load(k, cfg, why, why_len);
+	err = loader__load(k, cfg, backends__types(), why, why_len);
+	if (err) { /* should a kernel refuse what it says that it has */
+		bpf_object__close(k->obj);
+		err = loader__load(k, cfg, NULL, why, why_len);
+	}
 	if (!err) {
 		char attach[160] = "";
 

@@ -41,10 +41,16 @@ static inline void copy__short(void *to, const void *from, size_t n)
 /* Are n bytes the same? */
 static inline bool copy__same(const void *a, const void *b, size_t n)
 {
+	const uint8_t *p = a, *q = b;
 	uint64_t x[2], y[2];
 
-	if (n < 8 || n > 16)
+	if (n > 16)
 		return memcmp(a, b, n) == 0;
+	if (n < 8) {
+		while (n && p[n - 1] == q[n - 1])
+			n--;
+		return !n;
+	}
 	memcpy(&x[0], a, 8);
 	memcpy(&y[0], b, 8);
 	memcpy(&x[1], (const uint8_t *)a + n - 8, 8);

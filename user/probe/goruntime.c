@@ -74,6 +74,18 @@
 			  .peek = 16 },                                                            \
 	}
 
+/* (cc *ClientConn) (streamID uint32, endStream bool, maxFrameSize int, hdrs []byte) */
+#define TABLE_OUT(function)                                                                        \
+	{                                                                                          \
+		.symbol = (function), .optional = true, .fields = true,                            \
+		.desc = { .what = PROBE_GO_TABLE_OUT,                                              \
+			  .abi = PROBE_ABI_GO,                                                     \
+			  .object = 1,                                                             \
+			  .buf = 2,                                                                \
+			  .text2 = 5,                                                              \
+			  .text2_len = 6 },                                                        \
+	}
+
 static const struct probe_func funcs[] = {
 	{
 		.symbol = "runtime.newproc.func1",
@@ -110,6 +122,8 @@ static const struct probe_func funcs[] = {
 	STATUS_OUT("golang.org/x/net/http2.(*serverConn).writeHeaders"),
 	READ_LOOP("net/http.(*http2clientConnReadLoop).processHeaders"),
 	READ_LOOP("golang.org/x/net/http2.(*clientConnReadLoop).processHeaders"),
+	TABLE_OUT("net/http.(*http2ClientConn).writeHeaders"),
+	TABLE_OUT("golang.org/x/net/http2.(*ClientConn).writeHeaders"),
 	BLOCK_IN("google.golang.org/grpc/internal/transport.(*http2Client).operateHeaders", -1),
 	{
 		/* (streamID uint32, endStream bool, hf []hpack.HeaderField, onWrite func()) */

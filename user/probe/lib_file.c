@@ -9,6 +9,7 @@
 
 #include "../lib/clock.h"
 #include "../lib/log.h"
+#include "first_call.h"
 #include "place.h"
 #include "tail_jump.h"
 
@@ -189,6 +190,17 @@ static void find_by_jump(const struct lib_file *f, struct elf_file *elf, struct 
 	}
 }
 
+static void find_by_call(const struct lib_file *f, struct elf_file *elf, struct elf_func *at)
+{
+	for (size_t i = 0; i < f->n_funcs; i++) {
+		const char *const *by = f->funcs[i].func->called_by;
+
+		if (by && !at[i].offset && first_call__find(elf, by, &at[i]))
+			log_debug("%s: %s is what %s calls", f->path, f->funcs[i].func->symbol,
+				  by[0]);
+	}
+}
+
 /* Of what makes units of work, mostly only the result is looked at. */
 static bool needs_entry(const struct probe_desc *d)
 {
@@ -332,7 +344,10 @@ static int find_call(struct kernel *k, struct lib_file *f, struct elf_file *elf,
 
 static struct file_sites *group_of(struct lib_file *f, const struct probe_func *func)
 {
-	return func->on_demand ? &f->demand : func->uvloop ? &f->uvloop : &f->always;
+	return func->on_demand ? &f->demand
+	       : func->uvloop  ? &f->uvloop
+	       : func->fields  ? &f->fields
+			       : &f->always;
 }
 
 static int prepare_func(struct kernel *k, struct lib_file *f, struct elf_file *elf,
@@ -437,6 +452,7 @@ static int look_into(struct kernel *k, struct lib_file *f, struct elf_file *elf,
 	if (!at)
 		return err;
 	find_by_jump(f, elf, at);
+	find_by_call(f, elf, at);
 	choose_funcs(f, at, sure);
 	learn_runtime(f, elf, at);
 	snprintf(f->build_id, sizeof(f->build_id), "%s", elf_file__build_id(elf));
@@ -484,7 +500,7 @@ int lib_file__load(struct kernel *k, int fd, const char *path, uint64_t wanted, 
 		return 0;
 	}
 	if (err && err != -ENOMEM && (f->lib = named_library(path, wanted))) {
-		f->n_funcs = f->always.n = f->demand.n = f->uvloop.n = 0;
+		f->n_funcs = f->always.n = f->demand.n = f->uvloop.n = f->fields.n = 0;
 		snprintf(f->why, sizeof(f->why), "%s", why[0] ? why : strerror(-err));
 		*out = f;
 		return 0;
@@ -574,12 +590,15 @@ void lib_file__free(struct kernel *k, struct lib_file *f)
 	lib_file__detach(k, &f->always);
 	lib_file__detach(k, &f->demand);
 	lib_file__detach(k, &f->uvloop);
+	lib_file__detach(k, &f->fields);
 	free(f->always.sites);
 	free(f->always.func);
 	free(f->demand.sites);
 	free(f->demand.func);
 	free(f->uvloop.sites);
 	free(f->uvloop.func);
+	free(f->fields.sites);
+	free(f->fields.func);
 	goruntime__free(k, &f->go);
 	free(f->funcs);
 	free(f->path);

@@ -40,6 +40,7 @@ struct lib_file {
 	unsigned refs;    /* the owner's: mappings */
 	unsigned wanting; /* the owner's: processes that want what is on demand */
 	unsigned uvloops; /* the owner's: processes that have uvloop */
+	unsigned fielded; /* the owner's: processes whose header fields are wanted */
 	bool ready;       /* the owner's: attached to, as far as it can be */
 	struct map_identity id;
 	uint64_t attached_at; /* CLOCK_BOOTTIME, ns */
@@ -52,7 +53,7 @@ struct lib_file {
 	size_t n_funcs;
 	struct python_facts python;
 	struct goruntime go;
-	struct file_sites always, demand, uvloop;
+	struct file_sites always, demand, uvloop, fields;
 };
 
 /*

@@ -65,6 +65,12 @@ bool probes__tick(struct probes *p, uint64_t now);
  * after some minutes.
  */
 void probes__want_cipher(struct probes *p, pid_t pid, bool want);
+/*
+ * The process has one connection more (`more`), or one less, of HTTP/2 whose header fields the wire
+ * does not tell. What tells of them (probe_func.fields) is attached while there are any, and a
+ * little longer.
+ */
+void probes__want_fields(struct probes *p, pid_t pid, bool more);
 
 /* Files that are attached to, and the probes in them. */
 struct probes_count {
@@ -79,7 +85,7 @@ struct probe_report {
 	const char *build_id; /* hex; if the file says, else "" */
 	const char *symbol;   /* NULL: about the file as a whole */
 	bool attached;
-	bool on_demand;    /* not attached all the time */
+	bool on_demand;    /* not attached all the time; of a file: nothing in it is */
 	uint64_t offset;   /* of the entry probe in the file */
 	const char *place; /* "entry push (emulated), exit +37 jle (emulated)" */
 	const char *why;   /* not attached: the reason; "" */

@@ -30,6 +30,7 @@
 #define LINGER_NS (5ull * 1000000000)
 #define UNUSED_MAX 1024
 #define UNSURE_NS (300ull * 1000000000) /* after that, it is not for the others to pay */
+#define CONTENT_NS (2ull * 1000000000)  /* others may be joined yet */
 /*
  * Tens of thousands of mappings take a tenth of a second to read, in which the ring is not. A
  * process that has so many, and maps known files again and again, is looked at for a tenth of the
@@ -61,6 +62,9 @@ struct process {
 	uint64_t seen;      /* when it was first looked at, CLOCK_BOOTTIME ns */
 	struct units units; /* its runtime */
 	bool uvloop;        /* its files are watched for that */
+	bool fields;        /* ... for header fields, ... */
+	unsigned wanting;   /* ... of so many connections; if none, since: */
+	uint64_t content;   /* CLOCK_BOOTTIME ns */
 	bool changed;       /* to be looked at */
 	uint64_t since;     /* ... because of something that happened then */
 	uint64_t rest;      /* but not before, CLOCK_BOOTTIME ns */
@@ -151,6 +155,19 @@ static void watch_uvloop(struct probes *p, struct mapping **maps, size_t n, bool
 	}
 }
 
+/* Header fields of a process are wanted, or not any more. */
+static void watch_fields(struct probes *p, struct mapping **maps, size_t n, bool watch)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct lib_file *f = maps[i]->file;
+
+		if (f && watch && !f->fielded++ && f->ready)
+			lib_file__attach(p->kernel, f, &f->fields);
+		else if (f && !watch && !--f->fielded)
+			lib_file__detach(p->kernel, &f->fields);
+	}
+}
+
 /* The process has it mapped. */
 static void hold(struct probes *p, struct process *pr, struct mapping *m)
 {
@@ -213,6 +230,8 @@ static void attach_file(struct probes *p, const struct process *pr, struct lib_f
 		lib_file__attach(p->kernel, f, &f->demand);
 	if (f->uvloops)
 		lib_file__attach(p->kernel, f, &f->uvloop);
+	if (f->fielded)
+		lib_file__attach(p->kernel, f, &f->fields);
 	lib_file__complain(f, pr->pid);
 	f->ready = true;
 }
@@ -341,7 +360,9 @@ static void let_all_go(struct probes *p, struct process *pr)
 {
 	if (pr->uvloop)
 		watch_uvloop(p, pr->maps, pr->n, false);
-	pr->uvloop = false;
+	if (pr->fields)
+		watch_fields(p, pr->maps, pr->n, false);
+	pr->uvloop = pr->fields = false;
 	for (size_t i = 0; i < pr->n; i++)
 		let_go(p, pr, pr->maps[i]);
 	free(pr->maps);
@@ -371,6 +392,10 @@ static void look_at(struct probes *p, struct process *pr)
 			 strerror(-err));
 	if (l.uvloop)
 		watch_uvloop(p, l.maps, l.n, true);
+	bool fields = pr->fields || pr->wanting;
+
+	if (fields)
+		watch_fields(p, l.maps, l.n, true);
 	attach_new(p, pr);
 	/* What it has is held before what it had is let go. */
 	let_all_go(p, pr);
@@ -378,6 +403,7 @@ static void look_at(struct probes *p, struct process *pr)
 	pr->n = l.n;
 	pr->size = l.size;
 	pr->uvloop = l.units.uvloop = l.uvloop;
+	pr->fields = fields;
 	for (size_t i = 0; i < pr->n; i++)
 		if (pr->maps[i]->file && lib_file__tells_goroutines(pr->maps[i]->file))
 			units__go(&l.units);
@@ -531,6 +557,21 @@ void probes__want_cipher(struct probes *p, pid_t pid, bool want)
 		  want ? "needed" : "not needed: its library uses the socket by itself");
 }
 
+void probes__want_fields(struct probes *p, pid_t pid, bool more)
+{
+	struct process *pr = p->wanted ? table__get(&p->processes, (uint64_t)pid) : NULL;
+
+	if (!pr || (!more && !pr->wanting))
+		return;
+	pr->wanting += more ? 1 : -1U;
+	pr->content = clock__boottime();
+	if (!more || pr->fields)
+		return;
+	watch_fields(p, pr->maps, pr->n, true);
+	pr->fields = true;
+	log_debug("header fields of pid %d are wanted: HTTP/2 that was joined in its middle", pid);
+}
+
 void probes__active(struct probes *p, pid_t pid, uint64_t ts)
 {
 	struct process *pr = p->wanted ? table__get(&p->processes, (uint64_t)pid) : NULL;
@@ -548,6 +589,11 @@ static void be_sure(void *ctx, uint64_t key, void *value)
 	units__try(&pr->units, p->kernel, pr->pid, p->now);
 	if (pr->cipher == CIPHER_UNSURE && p->now > pr->seen + UNSURE_NS)
 		set_cipher(p, pr, CIPHER_UNWATCHED);
+	if (pr->fields && !pr->wanting && p->now > pr->content + CONTENT_NS) {
+		watch_fields(p, pr->maps, pr->n, false);
+		pr->fields = false;
+		log_debug("header fields of pid %d are not wanted any more", pr->pid);
+	}
 }
 
 bool probes__tick(struct probes *p, uint64_t now)
@@ -571,7 +617,7 @@ struct probes_count probes__count(const struct probes *p)
 	LIST_EACH (it, tmp, &p->files) {
 		const struct lib_file *f = LIST_OF(it, struct lib_file, all);
 
-		c.files += f->always.attached || f->demand.attached;
+		c.files += f->always.attached || f->demand.attached || f->fields.attached;
 		for (size_t i = 0; i < f->n_funcs; i++)
 			c.functions += f->funcs[i].attached;
 	}
@@ -585,7 +631,8 @@ static void report_file(const struct lib_file *f, void (*fn)(void *, const struc
 		.library = f->lib->title,
 		.path = f->path,
 		.build_id = f->build_id,
-		.attached = f->always.attached || f->demand.attached,
+		.attached = f->always.attached || f->demand.attached || f->fields.attached,
+		.on_demand = !f->always.n && !f->why[0],
 		.place = "",
 		.why = f->why,
 	};
@@ -597,7 +644,7 @@ static void report_file(const struct lib_file *f, void (*fn)(void *, const struc
 		r.library = func->lib->title;
 		r.symbol = func->func->symbol;
 		r.attached = func->attached;
-		r.on_demand = func->func->on_demand || func->func->uvloop;
+		r.on_demand = func->func->on_demand || func->func->uvloop || func->func->fields;
 		r.offset = func->entry;
 		r.place = func->place;
 		r.why = func->why;

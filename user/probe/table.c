@@ -8,12 +8,12 @@
 
 extern const struct probe_library probe_openssl, probe_openssl_crypto, probe_gnutls, probe_gotls,
 	probe_sqlite, probe_libpq, probe_mysql, probe_hiredis, probe_python, probe_goruntime,
-	probe_libuv;
+	probe_libuv, probe_nghttp2;
 
 const struct probe_library *const probe_table[] = {
-	&probe_openssl, &probe_openssl_crypto, &probe_gnutls, &probe_gotls,
-	&probe_sqlite,  &probe_libpq,          &probe_mysql,  &probe_hiredis,
-	&probe_python,  &probe_goruntime,      &probe_libuv,  NULL,
+	&probe_openssl, &probe_openssl_crypto, &probe_gnutls,  &probe_gotls,  &probe_sqlite,
+	&probe_libpq,   &probe_mysql,          &probe_hiredis, &probe_python, &probe_goruntime,
+	&probe_libuv,   &probe_nghttp2,        NULL,
 };
 
 uint64_t probe_table__find(const char *name, size_t len)

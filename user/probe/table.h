@@ -23,6 +23,11 @@ struct probe_func {
 	bool on_demand;
 	/* Attached only while a process that has uvloop maps the file. */
 	bool uvloop;
+	/*
+	 * Attached only while header fields of a process's connections are wanted: see
+	 * probes__want_fields()
+	 */
+	bool fields;
 	/* Not attached in files that have this function too, which it only passes its call on to. */
 	const char *unless;
 	/*
@@ -30,6 +35,8 @@ struct probe_func {
 	 * none.
 	 */
 	const char *const *via;
+	/* The same: the first that all of these call (they need not be rows). */
+	const char *const *called_by;
 	/*
 	 * Watched not where it begins, but where it calls this one (its only call of it), or at the
 	 * instruction behind that. NULL: where it begins.
@@ -45,7 +52,7 @@ struct probe_library {
 	 */
 	const char *name;
 	const char *title; /* for people: "OpenSSL, BoringSSL, LibreSSL" */
-	enum probe_area { PROBE_AREA_TLS, PROBE_AREA_DB, PROBE_AREA_RUNTIME } area;
+	enum probe_area { PROBE_AREA_TLS, PROBE_AREA_DB, PROBE_AREA_RUNTIME, PROBE_AREA_HTTP } area;
 	/*
 	 * File names (basename) or DT_SONAMEs without what follows ".so": "libssl". NULL-terminated;
 	 * NULL: none.

@@ -44,76 +44,14 @@ static void let_go(struct flow *f, enum drop_reason why)
 			exchange__ignore(f, h, why);
 		h->skip = 0;
 		h->searching = h->rest = false;
-		free(h->buf);
-		h->buf = NULL;
-		h->cap = 0;
 	}
 }
 
-/* ---- header fields in a program's words ---- */
-
-#define EARLY_MAX 32
-
-static void tell_fields(struct flow *f, const struct weft_fields *ev)
+static void on_fields(void *ctx, struct conn *c, const struct weft_event *ev)
 {
-	struct told_fields t = { .stream = ev->stream, .all = ev->all };
-	struct exchange *x = exchange__by_key(f, ev->stream);
-
-	for (size_t i = 0; i < ev->n && i < TOLD_FIELDS_MAX; i++) {
-		const struct weft_field *e = &ev->f[i];
-
-		t.f[t.n++] = (struct told_field){
-			.name = slice__from(e->name, e->name_len < WEFT_FIELD_NAME
-							     ? e->name_len
-							     : WEFT_FIELD_NAME),
-			.value = slice__from(e->value, e->value_len < WEFT_FIELD_VALUE
-							       ? e->value_len
-							       : WEFT_FIELD_VALUE),
-			.name_len = e->name_len,
-			.value_len = e->value_len,
-		};
-	}
-	f->proto->told_fields(f->state, flow__role(f, ev->dir), &t, x ? x->reqs[0] : NULL);
-}
-
-static void keep_early(struct flow *f, const struct weft_fields *ev)
-{
-	struct weft_fields *copy;
-
-	if (!f->early)
-		f->early = calloc(EARLY_MAX, sizeof(struct weft_fields *));
-	copy = f->early ? malloc(ev->h.size) : NULL;
-	if (!copy)
-		return;
-	memcpy(copy, ev, ev->h.size);
-	if (f->n_early == EARLY_MAX) {
-		free(f->early[0]);
-		memmove(f->early, f->early + 1, --f->n_early * sizeof(struct weft_fields *));
-	}
-	f->early[f->n_early++] = copy;
-}
-
-void flow__early_fields(struct flow *f)
-{
-	for (size_t i = 0; i < f->n_early; i++) {
-		if (f->phase == FLOW_ON && f->proto->told_fields)
-			tell_fields(f, f->early[i]);
-		free(f->early[i]);
-	}
-	free(f->early);
-	f->early = NULL;
-	f->n_early = 0;
-}
-
-static void on_fields(void *ctx, struct conn *c, const struct weft_fields *ev)
-{
-	struct flow *f = c->flow;
-
 	(void)ctx;
-	if (f && f->phase == FLOW_DETECT)
-		keep_early(f, ev);
-	else if (f && f->phase == FLOW_ON && f->proto->told_fields)
-		tell_fields(f, ev);
+	if (c->flow)
+		flow__told(c->flow, ev);
 }
 
 void flow__set_policy(struct flow *f, const struct weft_policy *policy)

@@ -94,7 +94,7 @@ struct flow {
 	bool left;                 /* it left its protocol: detection looks for TLS alone */
 	struct weft_policy policy; /* the last that was asked for */
 	/* detection: a program's words for header blocks, and how many they are */
-	struct weft_fields **early;
+	struct weft_event **early;
 	size_t n_early;
 };
 
@@ -147,6 +147,8 @@ void flow__switch(struct flow *f);
 void flow__leave(struct flow *f);
 void flow__set_policy(struct flow *f, const struct weft_policy *policy);
 
+/* told.c: FIELDS or TABLE, a program's words for header blocks or a header table. */
+void flow__told(struct flow *f, const struct weft_event *ev);
 /* What a program said before the protocol was known: to be read now, or thrown away. */
 void flow__early_fields(struct flow *f);
 

@@ -3,11 +3,13 @@
  * One direction of a flow: the bytes that wait, the bytes that are skipped, the bytes that are
  * missing, and the loop that shows them to the parser.
  */
-#include <stdlib.h>
+#include <string.h>
 
+#include "../lib/block.h"
 #include "flow.h"
 
-#define KEEP_BUFFER 2048 /* an empty buffer that is larger is given back */
+#define BUFFER_MIN 512
+#define MARKS_MIN 4
 /* messages that end without bytes, in a row: more is a parser that does not end */
 #define ZERO_STEPS_MAX 8192
 #define STRIKES_MAX 8 /* parse errors in a row until the flow is let go */
@@ -17,6 +19,24 @@
  */
 #define PARK_NS (100ull * 1000 * 1000)
 #define PARK_BYTES (16 * 1024)
+
+/*
+ * Most of the time a connection has nothing waiting, and many are open: what is empty is given back,
+ * to be the next one's.
+ */
+static void give_back(struct half *h)
+{
+	if (!h->len) {
+		block__put(h->buf, h->cap);
+		h->buf = NULL;
+		h->off = h->cap = 0;
+	}
+	if (!h->n_marks) {
+		block__put(h->marks, h->cap_marks * sizeof(*h->marks));
+		h->marks = NULL;
+		h->cap_marks = 0;
+	}
+}
 
 static bool reserve(struct half *h, size_t n)
 {
@@ -28,32 +48,45 @@ static bool reserve(struct half *h, size_t n)
 	}
 	if (h->len + n <= h->cap)
 		return true;
-	size_t cap = h->cap ? h->cap : 512;
+	size_t cap = h->cap ? h->cap : BUFFER_MIN;
 
 	while (cap < h->len + n)
 		cap *= 2;
-	uint8_t *buf = realloc(h->buf, cap);
+	uint8_t *buf = block__get(cap);
 
 	if (!buf)
 		return false;
+	if (h->len)
+		memcpy(buf, h->buf, h->len);
+	block__put(h->buf, h->cap);
 	h->buf = buf;
 	h->cap = cap;
 	return true;
 }
 
+static bool reserve_mark(struct half *h)
+{
+	if (h->n_marks < h->cap_marks)
+		return true;
+	size_t cap = h->cap_marks ? h->cap_marks * 2 : MARKS_MIN;
+	struct mark *marks = block__get(cap * sizeof(*marks));
+
+	if (!marks)
+		return false;
+	if (h->n_marks)
+		memcpy(marks, h->marks, h->n_marks * sizeof(*marks));
+	block__put(h->marks, h->cap_marks * sizeof(*marks));
+	h->marks = marks;
+	h->cap_marks = cap;
+	return true;
+}
+
 bool half__append(struct half *h, const struct piece *p, uint64_t call, bool fresh)
 {
-	if (h->n_marks == h->cap_marks) {
-		size_t cap = h->cap_marks ? h->cap_marks * 2 : 4;
-		struct mark *marks = realloc(h->marks, cap * sizeof(*marks));
-
-		if (!marks)
-			return false;
-		h->marks = marks;
-		h->cap_marks = cap;
-	}
-	if (!reserve(h, p->len))
+	if (!reserve_mark(h) || !reserve(h, p->len)) {
+		give_back(h);
 		return false;
+	}
 	if (!h->len)
 		h->pos = p->pos;
 	memcpy(h->buf + h->off + h->len, p->data, p->len);
@@ -90,15 +123,10 @@ uint64_t half__consume(struct half *h, size_t n)
 		events += h->marks[gone++].events;
 	}
 	h->n_marks -= gone;
-	memmove(h->marks, h->marks + gone, h->n_marks * sizeof(*h->marks));
-	if (!h->len) {
-		h->off = 0;
-		if (h->cap > KEEP_BUFFER) {
-			free(h->buf);
-			h->buf = NULL;
-			h->cap = 0;
-		}
-	}
+	if (h->n_marks)
+		memmove(h->marks, h->marks + gone, h->n_marks * sizeof(*h->marks));
+	if (!h->len)
+		give_back(h);
 	return events;
 }
 
@@ -532,8 +560,8 @@ void half__eof(struct flow *f, enum weft_dir dir)
 
 void half__free(struct half *h, const struct protocol *proto)
 {
-	free(h->buf);
-	free(h->marks);
+	h->len = h->n_marks = 0;
+	give_back(h);
 	if (h->m && !h->m_in_exchange)
 		message__free(h->m, proto);
 	*h = (struct half){ 0 };

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 
 #include "../lib/hex.h"
+#include "../lib/newlines.h"
 #include "http1.h"
 
 #define RUNS_MAX 4096           /* of the queue; what is behind them has unknown methods */
@@ -122,11 +123,10 @@ static void queue__pop(struct http1 *st)
 /* Bytes of the header block with its empty line; 0 while its end is not in sight. */
 static size_t head_size(struct side *s, const uint8_t *p, size_t len)
 {
-	while (s->scanned < len) {
-		const uint8_t *nl = memchr(p + s->scanned, '\n', len - s->scanned);
+	struct newlines lines = newlines__in(p + s->scanned, len - s->scanned);
+	const uint8_t *nl;
 
-		if (!nl)
-			break;
+	while ((nl = newlines__next(&lines))) {
 		size_t next = (size_t)(nl - p) + 1;
 
 		if (next < len && p[next] == '\n')
@@ -137,7 +137,6 @@ static size_t head_size(struct side *s, const uint8_t *p, size_t len)
 			s->scanned = next - 1;
 			return 0;
 		}
-		s->scanned = next;
 	}
 	s->scanned = len;
 	return 0;
@@ -273,12 +272,13 @@ static ssize_t parse_start(struct http1 *st, enum proto_dir dir, const struct pr
 		*what = MESSAGE_IGNORE;
 		return (ssize_t)blank;
 	}
-	enum line start = http1__start_line(dir, in->data, in->len, in->gap_follows);
+	size_t size = head_size(s, in->data, in->len);
+	/* Of a whole block the start line is judged when it is read. */
+	enum line start = size ? LINE_YES
+			       : http1__start_line(dir, in->data, in->len, in->gap_follows);
 
 	if (start == LINE_NO)
 		return PARSE_BAD;
-	size_t size = head_size(s, in->data, in->len);
-
 	if (!size && !in->gap_follows)
 		return 0;
 	s->scanned = 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* HTTP/1: start lines, recognised and read, and the header lines that weft wants. */
+#include "../lib/newlines.h"
 #include "context.h"
 #include "http1.h"
 
@@ -147,9 +148,11 @@ enum detect_result http1__detect(const uint8_t *data, size_t len)
 	return req == LINE_NO || len > LINE_DETECT_MAX ? DETECT_NO : DETECT_MORE;
 }
 
-static bool is_space(char c)
+static inline bool is_space(char c)
 {
-	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+	const uint64_t spaces = 1ull << ' ' | 1 << '\t' | 1 << '\r' | 1 << '\n';
+
+	return (uint8_t)c <= ' ' && spaces >> c & 1;
 }
 
 static struct slice trim(struct slice s)
@@ -282,11 +285,35 @@ static void take_header(struct head *head, struct slice name, struct slice value
 	}
 }
 
-/* Of a response few headers matter, and most lines can be passed over for their names' length. */
+/*
+ * Most lines can be passed over for their first byte: those of the names that are taken (with white
+ * space, which might stand before any), in requests and in responses.
+ */
+enum { OF_REQUEST = 1, OF_RESPONSE = 2, OF_BOTH = 3 };
+
+static const uint8_t first_byte[256] = {
+	['b'] = OF_REQUEST, ['B'] = OF_REQUEST, ['c'] = OF_BOTH,    ['C'] = OF_BOTH,
+	['e'] = OF_REQUEST, ['E'] = OF_REQUEST, ['f'] = OF_REQUEST, ['F'] = OF_REQUEST,
+	['h'] = OF_REQUEST, ['H'] = OF_REQUEST, ['s'] = OF_REQUEST, ['S'] = OF_REQUEST,
+	['t'] = OF_BOTH,    ['T'] = OF_BOTH,    ['u'] = OF_BOTH,    ['U'] = OF_BOTH,
+	['x'] = OF_REQUEST, ['X'] = OF_REQUEST, [' '] = OF_BOTH,    ['\t'] = OF_BOTH,
+	['\r'] = OF_BOTH,   ['\n'] = OF_BOTH,
+};
+
+/* Of a response few headers matter, which the length of their names tells. */
 static bool response_wants(const uint8_t *p, size_t n)
 {
 	return n == 7 || n == 14 || n == 17 ||
 	       (n && (is_space((char)p[0]) || is_space((char)p[n - 1])));
+}
+
+static void take_line(struct head *head, const uint8_t *p, const uint8_t *nl)
+{
+	const uint8_t *colon = memchr(p, ':', (size_t)(nl - p));
+
+	if (colon && (head->request || response_wants(p, (size_t)(colon - p))))
+		take_header(head, trim(slice__from(p, (size_t)(colon - p))),
+			    trim(slice__from(colon + 1, (size_t)(nl - colon - 1))));
 }
 
 /*
@@ -295,24 +322,21 @@ static bool response_wants(const uint8_t *p, size_t n)
  */
 static void take_headers(struct head *head, const uint8_t *p, const uint8_t *end, bool cut)
 {
+	struct newlines lines = newlines__in(p, (size_t)(end - p));
+	uint8_t whose = head->request ? OF_REQUEST : OF_RESPONSE;
 	const uint8_t *nl;
 
-	while (p < end && (nl = memchr(p, '\n', (size_t)(end - p)))) {
+	while ((nl = newlines__next(&lines))) {
 		while (nl + 1 < end &&
 		       (nl[1] == ' ' || nl[1] == '\t')) { /* obsolete line folding */
-			const uint8_t *next = memchr(nl + 1, '\n', (size_t)(end - nl - 1));
-
-			if (!next)
+			nl = newlines__next(&lines);
+			if (!nl)
 				return;
-			nl = next;
 		}
 		if (cut && nl + 1 == end)
 			return;
-		const uint8_t *colon = memchr(p, ':', (size_t)(nl - p));
-
-		if (colon && (head->request || response_wants(p, (size_t)(colon - p))))
-			take_header(head, trim(slice__from(p, (size_t)(colon - p))),
-				    trim(slice__from(colon + 1, (size_t)(nl - colon - 1))));
+		if (first_byte[*p] & whose)
+			take_line(head, p, nl);
 		p = nl + 1;
 	}
 }

@@ -33,6 +33,21 @@
 
 /* ---- streams that end ---- */
 
+/*
+ * What content-type would say, if it were known: each message of gRPC's has five bytes before it
+ * (PROTOCOL-HTTP2: compressed or not, length), and its status comes in trailers.
+ */
+static enum http2_looks looks_of(const struct http2_stream *s, enum http2_end how)
+{
+	if (s->kind != KIND_UNKNOWN || s->status != 200 || how != END_STREAM)
+		return LOOKS_UNKNOWN;
+	if (s->other)
+		return LOOKS_OTHER;
+	if (s->messages && s->trailers)
+		return LOOKS_GRPC;
+	return s->messages || s->trailers ? LOOKS_ALIKE : LOOKS_UNKNOWN;
+}
+
 /* Make m what is known of the stream that ends. */
 static void fill(struct message *m, const struct http2_stream *s, enum http2_end how, uint32_t code)
 {
@@ -46,6 +61,7 @@ static void fill(struct message *m, const struct http2_stream *s, enum http2_end
 	h->request_body = s->request_body;
 	h->response_body = s->response_body;
 	h->whole = stream__whole(s);
+	h->looks = looks_of(s, how);
 	h->end = how;
 	h->code = code;
 	m->key = s->id;
@@ -59,7 +75,11 @@ static ssize_t end_with(struct http2 *st, enum proto_dir dir, const struct http2
 			enum http2_end how, uint32_t code, size_t size, struct message *m,
 			enum message_state *what)
 {
+	const struct http2_message *h = m->data;
+
 	fill(m, s, how, code);
+	st->grpc |= h->looks == LOOKS_GRPC || s->kind == KIND_GRPC || s->grpc_status >= 0;
+	st->plain |= h->looks == LOOKS_OTHER || s->kind == KIND_HTTP;
 	st->side[dir].ended = s->id;
 	*what = dir == PROTO_RESP ? MESSAGE_DONE : MESSAGE_ANSWER;
 	return (ssize_t)size;
@@ -197,6 +217,7 @@ static ssize_t response_block(struct http2 *st, const struct frame *f, size_t si
 {
 	const struct http2_message *h = m->data;
 	struct http2_stream *s = stream__get(st, f->stream);
+	bool follows = s && s->answered;
 
 	if (!s)
 		return pass_over(size, what);
@@ -214,14 +235,33 @@ static ssize_t response_block(struct http2 *st, const struct frame *f, size_t si
 		if (h->kind != KIND_UNKNOWN && s->kind != KIND_GRPC && s->kind != KIND_GRPC_WEB)
 			s->kind = h->kind;
 	}
-	if (f->flags & FLAG_END_STREAM)
+	if (f->flags & FLAG_END_STREAM) {
+		s->trailers = follows;
 		return end_with(st, PROTO_RESP, s, END_STREAM, 0, size, m, what);
+	}
 	return part_of(s, size, m, what);
 }
 
-static void take_words(void *m, const struct told_fields *t)
+/* Who may be told what header blocks of a direction say. */
+struct listener {
+	struct http2 *st;
+	enum proto_dir dir;
+	uint32_t stream; /* of the block that is here ... */
+	struct message *m;
+	told_request_fn request; /* ... and of the others, which have passed; may be NULL */
+	void *ctx;
+};
+
+static void tell_passed(struct listener *l, const struct told_fields *t);
+
+static void take_words(void *ctx, const struct told_fields *t)
 {
-	http2__take_words(m, t);
+	struct listener *l = ctx;
+
+	if (l->m && t->stream == l->stream)
+		http2__take_words(l->m, t);
+	else
+		tell_passed(l, t);
 }
 
 /* Is a block of this stream that comes now its trailers? -1: that is not known. */
@@ -249,7 +289,8 @@ static ssize_t parse_block(struct http2 *st, enum proto_dir dir, const struct pr
 		http2__read_block(&side->hpack, m, b.p, b.n, b.whole);
 		if (f->type == FRAME_HEADERS)
 			hpack__block_is(&side->hpack, f->stream, is_trailing(st, dir, f->stream),
-					take_words, m);
+					take_words,
+					&(struct listener){ st, dir, f->stream, m, NULL, NULL });
 		if (f->type == FRAME_PUSH_PROMISE)
 			n = pass_over(b.size, what);
 		else if (dir == PROTO_REQ)
@@ -270,7 +311,34 @@ static ssize_t parse_rest(struct http2_side *side, const struct frame *f, enum m
 	return pass_over(FRAME_HEADER + (size_t)f->len, what);
 }
 
+/* Is the frame's payload, as far as it counts, here? 1 yes; 0 wait; -1 it will not come. */
+static int here(const struct proto_in *in, const struct frame *f, size_t counts)
+{
+	if (in->len >= FRAME_HEADER + (counts < f->len ? counts : f->len))
+		return 1;
+	return in->gap_follows ? -1 : 0;
+}
+
 /* ---- other frames ---- */
+
+#define PREFIX 5 /* before a message of gRPC's: 0 or 1, then its length */
+
+/*
+ * The first DATA of a body whose kind is not known: could it be gRPC's? Returns 0 if more is needed.
+ */
+static int look_at_body(struct http2_stream *s, const struct proto_in *in, const struct frame *f)
+{
+	const uint8_t *p = in->data + FRAME_HEADER;
+	int payload = here(in, f, PREFIX);
+
+	if (payload <= 0)
+		return payload;
+	if (f->len < PREFIX || p[0] > 1)
+		s->other = true;
+	else if (frame__number(p + 1) == f->len - PREFIX)
+		s->messages = true;
+	return 1;
+}
 
 static ssize_t parse_data(struct http2 *st, enum proto_dir dir, const struct proto_in *in,
 			  const struct frame *f, struct message *m, enum message_state *what)
@@ -283,6 +351,9 @@ static ssize_t parse_data(struct http2 *st, enum proto_dir dir, const struct pro
 	if (!s)
 		return pass_over(size, what);
 	if (padded && in->len <= FRAME_HEADER && !in->gap_follows)
+		return 0;
+	if (st->mid && s->kind == KIND_UNKNOWN && !*body && f->len && !padded &&
+	    !look_at_body(s, in, f))
 		return 0;
 	if (padded && in->len <= FRAME_HEADER)
 		*body = -1;
@@ -297,14 +368,6 @@ static ssize_t parse_data(struct http2 *st, enum proto_dir dir, const struct pro
 			return end_with(st, dir, s, END_STREAM, 0, size, m, what);
 	}
 	return part_of(s, size, m, what);
-}
-
-/* Is the frame's payload, as far as it counts, here? 1 yes; 0 wait; -1 it will not come. */
-static int here(const struct proto_in *in, const struct frame *f, size_t counts)
-{
-	if (in->len >= FRAME_HEADER + (counts < f->len ? counts : f->len))
-		return 1;
-	return in->gap_follows ? -1 : 0;
 }
 
 static ssize_t parse_reset(struct http2 *st, enum proto_dir dir, const struct proto_in *in,
@@ -511,22 +574,38 @@ static void tell_stream(struct http2_stream *s, const struct told_fields *t)
 	arena__reset(&m.keep);
 }
 
-static void http2_told_fields(void *state, enum proto_dir dir, const struct told_fields *fields,
-			      struct message *req)
+static void tell_passed(struct listener *l, const struct told_fields *t)
 {
-	struct http2 *st = state;
-	struct http2_stream *s = stream__get(st, fields->stream);
+	struct http2_stream *s = stream__get(l->st, t->stream);
+	struct message *req = l->request ? l->request(l->ctx, t->stream) : NULL;
 	const struct http2_message *q = req ? req->data : NULL;
 
-	if (!hpack__words(&st->side[dir].hpack, fields))
-		return;
-	if (dir == PROTO_RESP && s) {
-		tell_stream(s, fields);
-	} else if (q && fields->n && fields->f[0].name.n && fields->f[0].name.p[0] == ':') {
-		http2__take_words(req, fields);
+	if (l->dir == PROTO_RESP && s) {
+		tell_stream(s, t);
+	} else if (l->dir == PROTO_REQ && q && t->n && t->f[0].name.n && t->f[0].name.p[0] == ':') {
+		http2__take_words(req, t);
 		if (s && s->kind == KIND_UNKNOWN)
 			s->kind = q->kind;
 	}
+}
+
+static void http2_told_fields(void *state, enum proto_dir dir, const struct told_fields *fields,
+			      told_request_fn request, void *ctx)
+{
+	struct http2 *st = state;
+	struct listener l = { st, dir, 0, NULL, request, ctx };
+
+	if (hpack__words(&st->side[dir].hpack, fields))
+		tell_passed(&l, fields);
+}
+
+static void http2_told_table(void *state, enum proto_dir dir, const struct told_table *table,
+			     told_request_fn request, void *ctx)
+{
+	struct http2 *st = state;
+	struct listener l = { st, dir, 0, NULL, request, ctx };
+
+	hpack__table(&st->side[dir].hpack, table, take_words, &l);
 }
 
 static void http2_fini(void *state)
@@ -564,5 +643,6 @@ const struct protocol protocol_http2 = {
 	.describe = http2__describe,
 	.wants_fields = http2_wants_fields,
 	.told_fields = http2_told_fields,
+	.told_table = http2_told_table,
 	.fini = http2_fini,
 };

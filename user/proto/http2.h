@@ -6,6 +6,8 @@
  *   http2.c          one direction's frames taken one after another; exchanges described
  *   http2_frame.c    what a frame header may look like; recognising HTTP/2; finding frames again
  *   http2_hpack.c    header tables, and what is known of them
+ *   http2_learn.c    what is learnt of them from words for header blocks
+ *   http2_table.c    ... and from a program's own header table
  *   http2_fields.c   what the fields of a header block say
  *   http2_exchange.c what the exchange on a stream was, in facts
  *   http2_stream.c   the streams that are open
@@ -68,6 +70,14 @@ ssize_t http2__find_frames(const struct http2 *st, enum proto_dir dir, const str
 
 /* ---- header tables (http2_hpack.c) ---- */
 
+/* A block as it was read, to find it again. */
+struct hpack_seen {
+	uint32_t stream, len;
+	uint8_t bytes[TOLD_BLOCK];
+	int64_t before, behind; /* hpack.added */
+	int64_t oldest;         /* place of the oldest unseen entry that it refers to */
+};
+
 /* One direction's header table (RFC 7541). Zeroed: a connection's beginning. */
 struct hpack {
 	nghttp2_hd_inflater *inflater; /* made for the first block */
@@ -81,9 +91,17 @@ struct hpack {
 	struct list words;    /* waiting for their block */
 	unsigned n_blocks, n_words;
 	unsigned quiet;           /* blocks since something was learnt */
+	bool told;                /* a program has said anything */
 	bool learnt_now;          /* an entry was */
 	bool unknown;             /* something of the block being read is not known */
 	struct hpack_block *last; /* it, if so, until hpack__block_is() */
+	/* http2_table.c's */
+	bool whole;         /* all that the table held was told */
+	struct list tables; /* waiting for their block */
+	unsigned n_tables;
+	struct hpack_seen now;   /* the block being read */
+	struct hpack_seen *seen; /* the last ones; NULL: none yet */
+	unsigned n_seen;
 };
 
 enum hpack_result {
@@ -118,16 +136,23 @@ struct hpack_ref {
 
 /* ---- learning what a table holds (http2_learn.c); all of blind tables ---- */
 
+/* Words for a block of `t->stream`. */
+typedef void (*hpack_words_fn)(void *ctx, const struct told_fields *t);
+
 /* A block is being read: its fields one after another, which may get to be known. */
-void hpack__learn_begin(struct hpack *h);
+void hpack__learn_begin(struct hpack *h, const uint8_t *p, size_t n);
 void hpack__learn_field(struct hpack *h, const struct hpack_ref *ref, struct slice *name,
 			struct slice *value);
 void hpack__learn_end(struct hpack *h);
-/* Of which stream the block was that was just read; fn is called if there are words for it. */
-bool hpack__block_is(struct hpack *h, uint32_t stream, int trailing,
-		     void (*fn)(void *ctx, const struct told_fields *t), void *ctx);
+/*
+ * Of which stream the block was that was just read; fn is called if there are words for it, or for
+ * others that had none.
+ */
+void hpack__block_is(struct hpack *h, uint32_t stream, int trailing, hpack_words_fn fn, void *ctx);
 /* Words for a block. True: it has been read already, and was waiting for them. */
 bool hpack__words(struct hpack *h, const struct told_fields *t);
+/* What the table holds; fn is called for the blocks that were waiting for it. */
+void hpack__table(struct hpack *h, const struct told_table *t, hpack_words_fn fn, void *ctx);
 /* Would words for the next blocks help? */
 bool hpack__wants_words(const struct hpack *h);
 void hpack__unlearn(struct hpack *h);
@@ -139,6 +164,14 @@ enum hpack_look hpack__look(const uint8_t *p, size_t n);
 /* ---- fields (http2_fields.c) ---- */
 
 enum http2_kind { KIND_UNKNOWN, KIND_HTTP, KIND_GRPC, KIND_GRPC_WEB }; /* by content-type */
+
+/* Does a stream look like a gRPC call? By its bodies, and by trailers. */
+enum http2_looks {
+	LOOKS_UNKNOWN,
+	LOOKS_OTHER, /* a body that does not begin as gRPC's do */
+	LOOKS_ALIKE, /* one that does, or trailers */
+	LOOKS_GRPC,  /* both */
+};
 
 /* How a stream ended. */
 enum http2_end {
@@ -170,6 +203,7 @@ struct http2_message {
 	uint32_t code;                       /* of the reset */
 	int64_t request_body, response_body; /* -1 unknown */
 	bool whole; /* all that content-length announced has come, though the stream ended otherwise */
+	enum http2_looks looks; /* what it is, where no content-type is known */
 };
 
 /* Empty m, and read a header block into it. False: it can't be read. */
@@ -204,6 +238,9 @@ struct http2_stream {
 	uint64_t doubt; /* its end may have passed unseen: http2.opened at that time; 0: no */
 	int64_t request_body, response_body;
 	int64_t length; /* the response's content-length; -1 none */
+	bool trailers;  /* the response ended with some */
+	bool messages;  /* a body begins with one message of gRPC's ... */
+	bool other;     /* ... or can't */
 };
 
 struct http2_side {
@@ -218,6 +255,7 @@ struct http2_side {
 struct http2 {
 	struct http2_side side[2];
 	bool mid;           /* the connection's beginning was not seen */
+	bool grpc, plain;   /* streams were seen that certainly were gRPC calls; that were none */
 	struct table by_id; /* struct http2_stream */
 	struct list open;
 	uint32_t last_id; /* the last stream that the requester opened */

@@ -168,6 +168,17 @@ static struct facts_rpc rpc_facts(const struct http2_message *q, const struct ht
 	};
 }
 
+/*
+ * A gRPC call whose content-type and path are numbers that nobody knows: certain by itself, or on a
+ * connection on which nothing else is sent.
+ */
+static bool is_call(const struct http2 *st, const struct http2_message *q,
+		    const struct http2_message *r)
+{
+	return q->unknown && slice__eq(q->method, SLICE("POST")) && st->grpc && !st->plain && r &&
+	       (r->looks == LOOKS_GRPC || r->looks == LOOKS_ALIKE);
+}
+
 bool http2__describe(const void *state, struct message *const *reqs, struct message *const *resps,
 		     size_t n, unsigned flags, struct arena *scratch, struct facts *out)
 {
@@ -202,7 +213,8 @@ bool http2__describe(const void *state, struct message *const *reqs, struct mess
 				       ? (r ? r->kind : q->kind)
 				       : q->kind;
 
-	if (kind == KIND_GRPC || kind == KIND_GRPC_WEB || (r && r->grpc_status >= 0)) {
+	if (kind == KIND_GRPC || kind == KIND_GRPC_WEB || (r && r->grpc_status >= 0) ||
+	    (kind == KIND_UNKNOWN && is_call(st, q, r))) {
 		out->area = FACTS_RPC;
 		out->rpc = rpc_facts(q, r, scratch);
 	} else {

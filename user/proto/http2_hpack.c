@@ -224,7 +224,7 @@ enum hpack_result hpack__read(struct hpack *h, const uint8_t *p, size_t n, bool 
 	if (!ready(h))
 		return HPACK_BAD;
 	if (learn)
-		hpack__learn_begin(h);
+		hpack__learn_begin(h, p, n);
 	int err = inflate(h->inflater, p, n, whole, learn ? read_beside : fn, learn ? &b : ctx);
 
 	if (!err) {

@@ -15,10 +15,8 @@
  */
 #include <stdlib.h>
 
-#include "http2.h"
+#include "http2_learn.h"
 
-#define BLOCK_FIELDS 64
-#define BLOCK_BYTES (16 * 1024)
 #define WAITING_MAX 32    /* blocks of a table, and lists, that wait for each other */
 #define LEARNT_MAX 2048   /* no table that is followed has more entries */
 #define LEARNT_BYTES 4096 /* of one entry */
@@ -29,34 +27,9 @@
  */
 #define QUIET_MAX 256
 #define QUIET_LONG 8192
-
-#define PLACE_NONE INT64_MIN
-
-/* An entry that nghttp2 has only a placeholder of. */
-struct learnt {
-	struct list link;
-	int64_t place;
-	struct slice name, value; /* value.p NULL: not known */
-	char bytes[];
-};
-
-/* A field of a block that was read. */
-struct read_field {
-	struct slice name, value; /* name.n 0, value.p NULL: not known */
-	int64_t place;            /* of the entry that it refers to */
-	int64_t added;            /* of the entry that it makes */
-};
-
-/* A block with something unknown in it. */
-struct hpack_block {
-	struct list link;
-	uint32_t stream;
-	int trailing; /* it is trailers; -1 not known */
-	bool full;    /* not all of it was kept */
-	size_t n;
-	struct read_field f[BLOCK_FIELDS];
-	struct arena keep;
-};
+/* The same where nothing was told at all yet: what tells of it may have to be attached first. */
+#define UNTOLD_MAX 4096
+#define UNTOLD_LONG 32768
 
 /* A program's words for a block that was not read yet. */
 struct words {
@@ -75,6 +48,11 @@ static struct learnt *get(const struct hpack *h, int64_t place)
 	return place == PLACE_NONE ? NULL : table__get(&h->learnt, key_of(place));
 }
 
+const struct learnt *learnt__get(const struct hpack *h, int64_t place)
+{
+	return get(h, place);
+}
+
 static void drop_learnt(struct hpack *h, struct learnt *l)
 {
 	table__take(&h->learnt, key_of(l->place));
@@ -82,7 +60,7 @@ static void drop_learnt(struct hpack *h, struct learnt *l)
 	free(l);
 }
 
-static void put(struct hpack *h, int64_t place, struct slice name, struct slice value)
+void learnt__put(struct hpack *h, int64_t place, struct slice name, struct slice value)
 {
 	struct learnt *l = get(h, place);
 
@@ -124,18 +102,29 @@ static void free_words(struct words *w)
 	free(w);
 }
 
-static void begin(struct hpack *h)
+void hpack__begin(struct hpack *h)
 {
 	if (h->in_order.next)
 		return;
 	list__init(&h->in_order);
 	list__init(&h->blocks);
 	list__init(&h->words);
+	list__init(&h->tables);
 }
 
-void hpack__learn_begin(struct hpack *h)
+void hpack__told(struct hpack *h)
 {
-	begin(h);
+	hpack__begin(h);
+	if (!h->told)
+		h->quiet = 0;
+	h->told = true;
+}
+
+void hpack__learn_begin(struct hpack *h, const uint8_t *p, size_t n)
+{
+	hpack__begin(h);
+	h->now = (struct hpack_seen){ .len = (uint32_t)n, .before = h->added, .oldest = INT64_MAX };
+	memcpy(h->now.bytes, p, n < TOLD_BLOCK ? n : TOLD_BLOCK);
 	if (h->last)
 		free_block(h->last);
 	h->last = hpack__wants_words(h) ? calloc(1, sizeof(*h->last)) : NULL;
@@ -178,10 +167,12 @@ void hpack__learn_field(struct hpack *h, const struct hpack_ref *ref, struct sli
 		if (l)
 			f.name = l->name;
 	}
+	if (hidden && f.place < h->now.oldest)
+		h->now.oldest = f.place;
 	if (ref->adds) {
 		f.added = h->added++;
 		if (hidden && f.name.n)
-			put(h, f.added, f.name, f.value);
+			learnt__put(h, f.added, f.name, f.value);
 	}
 	h->unknown |= !f.name.n || !f.value.p;
 	if (h->last)
@@ -192,7 +183,9 @@ void hpack__learn_field(struct hpack *h, const struct hpack_ref *ref, struct sli
 
 void hpack__learn_end(struct hpack *h)
 {
-	h->quiet = h->unknown && h->quiet >= QUIET_LONG ? 0 : h->quiet + 1;
+	h->now.behind = h->added;
+	h->quiet = h->unknown && h->quiet >= (h->told ? QUIET_LONG : UNTOLD_LONG) ? 0
+										  : h->quiet + 1;
 	if (h->last && (!h->unknown || h->last->full)) {
 		free_block(h->last);
 		h->last = NULL;
@@ -201,7 +194,7 @@ void hpack__learn_end(struct hpack *h)
 
 bool hpack__wants_words(const struct hpack *h)
 {
-	return h->blind && h->quiet < QUIET_MAX;
+	return h->blind && !h->whole && h->quiet < (h->told ? QUIET_MAX : UNTOLD_MAX);
 }
 
 void hpack__unlearn(struct hpack *h)
@@ -217,16 +210,17 @@ void hpack__unlearn(struct hpack *h)
 		LIST_EACH (it, tmp, &h->words)
 			free_words(LIST_OF(it, struct words, link));
 	}
+	tables__drop(h);
 	table__free(&h->learnt);
 	h->in_order.next = NULL;
 	h->added = 0;
+	h->told = false;
 	h->n_blocks = h->n_words = h->quiet = 0;
 }
 
 /* ---- words for it ---- */
 
-/* Can what the program says be what the wire says? */
-static bool agrees(const struct told_field *told, const struct read_field *f)
+bool told__agrees(const struct told_field *told, const struct read_field *f)
 {
 	if (f->name.n &&
 	    (told->name_len != f->name.n || memcmp(told->name.p, f->name.p, told->name.n) != 0))
@@ -243,19 +237,9 @@ static bool of_block(const struct hpack_block *b, const struct told_fields *t)
 	    (b->trailing >= 0 && b->trailing == pseudo))
 		return false;
 	for (size_t i = 0; i < t->n; i++)
-		if (!agrees(&t->f[i], &b->f[i]))
+		if (!told__agrees(&t->f[i], &b->f[i]))
 			return false;
 	return true;
-}
-
-static bool name_whole(const struct told_field *f)
-{
-	return f->name.n && f->name.n == f->name_len;
-}
-
-static bool value_whole(const struct told_field *f)
-{
-	return f->value.n == f->value_len;
 }
 
 static void teach(struct hpack *h, const struct hpack_block *b, const struct told_fields *t)
@@ -266,15 +250,15 @@ static void teach(struct hpack *h, const struct hpack_block *b, const struct tol
 		const struct read_field *f = &b->f[i];
 		struct slice unknown = { 0 };
 
-		if (!name_whole(told) || (f->name.n && f->value.p))
+		if (!told__name_whole(told) || (f->name.n && f->value.p))
 			continue;
 		if (f->place != PLACE_NONE)
-			put(h, f->place, told->name,
-			    f->value.p || !value_whole(told) ? unknown
-			    : told->value.n                  ? told->value
-							     : SLICE(""));
+			learnt__put(h, f->place, told->name,
+				    f->value.p || !told__value_whole(told) ? unknown
+				    : told->value.n                        ? told->value
+									   : SLICE(""));
 		if (f->added != PLACE_NONE)
-			put(h, f->added, told->name, f->value);
+			learnt__put(h, f->added, told->name, f->value);
 	}
 	if (h->learnt_now)
 		h->quiet = 0;
@@ -284,7 +268,7 @@ bool hpack__words(struct hpack *h, const struct told_fields *t)
 {
 	if (!h->blind)
 		return false;
-	begin(h);
+	hpack__told(h);
 	LIST_EACH (it, tmp, &h->blocks) {
 		struct hpack_block *b = LIST_OF(it, struct hpack_block, link);
 
@@ -316,16 +300,53 @@ bool hpack__words(struct hpack *h, const struct told_fields *t)
 	return false;
 }
 
-bool hpack__block_is(struct hpack *h, uint32_t stream, int trailing,
-		     void (*fn)(void *ctx, const struct told_fields *t), void *ctx)
-{
-	struct hpack_block *b = h->last;
+/* ---- what was read before it was known ---- */
 
-	if (!b)
-		return false;
-	h->last = NULL;
-	b->stream = stream;
-	b->trailing = trailing;
+static struct told_field known_of(const struct hpack *h, const struct read_field *f)
+{
+	const struct learnt *l = get(h, f->place);
+	/* longer than what is there of them: not known */
+	struct told_field t = {
+		.name = SLICE(""), .value = SLICE(""), .name_len = 1, .value_len = 1
+	};
+
+	if (f->name.n || l) {
+		t.name = f->name.n ? f->name : l->name;
+		t.name_len = (uint32_t)t.name.n;
+	}
+	if (f->value.p || (l && l->value.p)) {
+		t.value = f->value.p ? f->value : l->value;
+		t.value_len = (uint32_t)t.value.n;
+	}
+	return t;
+}
+
+static void tell(const struct hpack *h, struct hpack_block *b, hpack_words_fn fn, void *ctx)
+{
+	struct told_fields t = { .stream = b->stream, .all = b->full ? 0 : b->n };
+
+	for (; t.n < b->n && t.n < TOLD_FIELDS_MAX; t.n++)
+		t.f[t.n] = known_of(h, &b->f[t.n]);
+	fn(ctx, &t);
+	free_block(b);
+}
+
+void learnt__release(struct hpack *h, struct hpack_block *b, hpack_words_fn fn, void *ctx)
+{
+	LIST_EACH (it, tmp, &h->blocks) {
+		struct hpack_block *waits = LIST_OF(it, struct hpack_block, link);
+
+		list__remove(&waits->link);
+		tell(h, waits, fn, ctx);
+	}
+	h->n_blocks = 0;
+	if (b)
+		tell(h, b, fn, ctx);
+}
+
+/* A program has told of the block before. */
+static bool was_told(struct hpack *h, struct hpack_block *b, hpack_words_fn fn, void *ctx)
+{
 	LIST_EACH (it, tmp, &h->words) {
 		struct words *w = LIST_OF(it, struct words, link);
 
@@ -339,12 +360,32 @@ bool hpack__block_is(struct hpack *h, uint32_t stream, int trailing,
 		free_block(b);
 		return true;
 	}
+	return false;
+}
+
+void hpack__block_is(struct hpack *h, uint32_t stream, int trailing, hpack_words_fn fn, void *ctx)
+{
+	struct hpack_block *b = h->last;
+
+	h->last = NULL;
+	if (!h->in_order.next)
+		return;
+	h->now.stream = stream;
+	if (b) {
+		b->stream = stream;
+		b->trailing = trailing;
+	}
+	if (tables__block(h, b)) {
+		learnt__release(h, b, fn, ctx);
+		return;
+	}
+	if (!b || was_told(h, b, fn, ctx))
+		return;
 	list__append(&h->blocks, &b->link);
 	if (++h->n_blocks <= WAITING_MAX)
-		return false;
+		return;
 	b = LIST_OF(h->blocks.next, struct hpack_block, link);
 	list__remove(&b->link);
 	free_block(b);
 	h->n_blocks--;
-	return false;
 }

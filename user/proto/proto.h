@@ -50,6 +50,27 @@ struct told_fields {
 	struct told_field f[TOLD_FIELDS_MAX];
 };
 
+#define TOLD_TABLE_MAX 128
+#define TOLD_BLOCK 32
+
+/*
+ * A header table in a program's own words, before or behind a header block that is known by its
+ * stream and its bytes, or (not sent yet) by its fields.
+ */
+struct told_table {
+	uint32_t stream;    /* 0: it is known by its fields */
+	uint32_t len;       /* of the block, bytes */
+	struct slice block; /* the first of them, at most TOLD_BLOCK */
+	bool behind;
+	uint32_t size; /* of the table, as its owner counts */
+	size_t n;      /* entries, the newest first */
+	struct told_field entries[TOLD_TABLE_MAX];
+	struct told_fields fields; /* of the block */
+};
+
+/* The request of a stream's exchange; NULL: none is pending. */
+typedef struct message *(*told_request_fn)(void *ctx, uint32_t stream);
+
 enum detect_result {
 	DETECT_NO = -1,  /* certainly not this protocol */
 	DETECT_MORE = 0, /* could be, not enough bytes to say */
@@ -272,12 +293,14 @@ struct protocol {
 	/*
 	 * Header blocks whose fields can't all be read off the wire; may be NULL. wants_fields():
 	 * words for the blocks of this direction would help. told_fields(): here are some, before or
-	 * after the block itself. `req` is the request of the stream's exchange, NULL: none is
-	 * pending.
+	 * after the block itself; told_table(): here is the header table. `request` is asked for the
+	 * requests that they say something of.
 	 */
 	bool (*wants_fields)(const void *state, enum proto_dir dir);
 	void (*told_fields)(void *state, enum proto_dir dir, const struct told_fields *fields,
-			    struct message *req);
+			    told_request_fn request, void *ctx);
+	void (*told_table)(void *state, enum proto_dir dir, const struct told_table *table,
+			   told_request_fn request, void *ctx);
 	/* Free what `state` holds beyond itself; may be NULL. */
 	void (*fini)(void *state);
 	/* Free what message.data holds beyond keep; may be NULL. */

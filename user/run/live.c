@@ -93,6 +93,11 @@ static void want_cipher(void *ctx, uint32_t pid, bool want)
 		probes__want_cipher(l->probes, (pid_t)pid, true);
 }
 
+static void want_fields(void *ctx, uint32_t pid, bool want)
+{
+	probes__want_fields(((struct live *)ctx)->probes, (pid_t)pid, want);
+}
+
 /* Linked by a socket call inside the library, or by the socket that it names itself? */
 static bool linked_by_op(const struct live *l, const struct conn *c, const struct weft_policy *p)
 {
@@ -456,14 +461,17 @@ static int start(struct live *l, char *why, size_t why_len)
 		.max_conns = o->max_conns,
 		.initial = conns__initial_policy,
 		.verbose = o->verbose > 1,
-		.stats = o->verbose > 0,
+		/* the kernel takes the time of each run then, which costs a tenth of it and more */
+		.stats = o->verbose > 1,
 		.uprobes = o->libraries ? KERNEL_UPROBES_AUTO : KERNEL_UPROBES_OFF,
 		.propagate_tcp = o->propagate_tcp,
 		.node_helper = o->node_helper,
 	};
-	struct pipeline_hooks hooks = {
-		.ctx = l, .policy = policy, .forget = forget, .want_cipher = want_cipher
-	};
+	struct pipeline_hooks hooks = { .ctx = l,
+					.policy = policy,
+					.forget = forget,
+					.want_cipher = want_cipher,
+					.want_fields = want_fields };
 	int status;
 
 	l->processes = live_processes__new(o, pass, l);

@@ -118,6 +118,7 @@ static void take(void *pipeline, const struct weft_event *ev)
 	case WEFT_EV_SHUT:
 	case WEFT_EV_CLOSE:
 	case WEFT_EV_FIELDS:
+	case WEFT_EV_TABLE:
 	case WEFT_EV_SESSION: conns__event(p->conns, ev); return;
 	case WEFT_EV_CONNECT: tracer__connect(p->tracer, (const struct weft_connect *)ev); return;
 	case WEFT_EV_CONTEXT: tracer__context(p->tracer, (const struct weft_context *)ev); return;
@@ -137,7 +138,8 @@ static bool make_conns(struct pipeline *p)
 	struct conns_hooks hooks = { .ctx = p->hooks.ctx,
 				     .policy = p->hooks.policy,
 				     .forget = p->hooks.forget,
-				     .want_cipher = p->hooks.want_cipher };
+				     .want_cipher = p->hooks.want_cipher,
+				     .want_fields = p->hooks.want_fields };
 	struct conn_sink cs = engine__conn_sink(p->engine);
 
 	p->conns = conns__new(p->o->max_conns, &cs, &p->books);

@@ -20,6 +20,7 @@ struct pipeline_hooks {
 	void (*trace)(void *ctx, struct trace *t); /* every trace that goes to the sinks */
 	/* as in struct conns_hooks */
 	void (*want_cipher)(void *ctx, uint32_t pid, bool want);
+	void (*want_fields)(void *ctx, uint32_t pid, bool want);
 };
 
 struct pipeline;

@@ -62,6 +62,15 @@ static bool event__fields_valid(const struct weft_fields *f)
 	       (!f->all || f->n <= f->all) && f->h.size == sizeof(*f) + f->n * sizeof(f->f[0]);
 }
 
+static bool event__table_valid(const struct weft_table *t)
+{
+	size_t n = (size_t)t->n + t->fields;
+
+	return t->dir <= WEFT_IN && t->behind <= 1 && t->n <= WEFT_TABLE_MAX &&
+	       t->fields <= WEFT_FIELDS_MAX && t->fields <= t->all &&
+	       t->h.size == sizeof(*t) + n * sizeof(t->f[0]);
+}
+
 static bool event__call_valid(const struct weft_call *c)
 {
 	uint32_t bytes = (uint32_t)c->text + c->text2;
@@ -119,6 +128,9 @@ bool event__valid(const struct weft_event *ev, size_t avail)
 	case WEFT_EV_FIELDS:
 		return ev->size >= sizeof(struct weft_fields) &&
 		       event__fields_valid((const void *)ev);
+	case WEFT_EV_TABLE:
+		return ev->size >= sizeof(struct weft_table) &&
+		       event__table_valid((const void *)ev);
 	case WEFT_EV_CONTEXT:
 		return ev->size == sizeof(struct weft_context) &&
 		       ((const struct weft_context *)ev)->dir <= WEFT_IN;

@@ -30,10 +30,16 @@ static size_t ring__data_map(const struct ring_source *r)
 	return r->page + 2 * r->bytes;
 }
 
+/*
+ * Room is given back by the piece, not by the record: whoever reserves reads this position, and each
+ * time it moves, it has to be fetched anew from the reader's CPU.
+ */
+#define RING_PIECES 16
+
 static int ring__poll(struct source *s, source_handler fn, void *ctx, int max)
 {
 	struct ring_source *r = (struct ring_source *)s;
-	unsigned long at = __atomic_load_n(r->consumer, __ATOMIC_RELAXED);
+	unsigned long at = __atomic_load_n(r->consumer, __ATOMIC_RELAXED), given = at;
 	unsigned long end = __atomic_load_n(r->producer, __ATOMIC_ACQUIRE);
 	int n = 0;
 
@@ -55,8 +61,13 @@ static int ring__poll(struct source *s, source_handler fn, void *ctx, int max)
 			}
 			n++;
 		}
-		__atomic_store_n(r->consumer, at, __ATOMIC_RELEASE);
+		if (at - given >= r->bytes / RING_PIECES) {
+			__atomic_store_n(r->consumer, at, __ATOMIC_RELEASE);
+			given = at;
+		}
 	}
+	if (at != given)
+		__atomic_store_n(r->consumer, at, __ATOMIC_RELEASE);
 	return n;
 }
 

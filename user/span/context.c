@@ -194,8 +194,17 @@ static const struct {
 	{ "jaeger", read_jaeger },    { "xray", read_xray }, { "sw8", read_sw8 },
 };
 
+/* Has the request any of the headers that the formats are read from? */
+static bool is_there(const struct facts_context *c)
+{
+	return c->traceparent.n || c->b3.n || c->b3_trace.n || c->b3_span.n || c->uber.n ||
+	       c->amzn.n || c->sw8.n;
+}
+
 bool context__read(const struct facts_context *c, struct remote_context *out)
 {
+	if (!is_there(c))
+		return false;
 	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
 		struct remote_context r = { .format = formats[i].name };
 

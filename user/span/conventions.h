@@ -30,11 +30,18 @@ static inline struct slice span_ends__server(const struct span_ends *e)
 	return slice__cstr(e->tls_server_name && !e->is_unix ? e->tls_server_name : e->server_addr);
 }
 
+/* http_common.c: what HTTP spans have in common, kept from one to the next. */
+struct http_common;
+
+struct http_common *http_common__new(void); /* NULL: memory is out */
+void http_common__free(struct http_common *c);
+
 /* Privacy and detail, set from the command line (cli/opts.h). */
 struct span_options {
 	bool raw_queries; /* leave literals in query texts: the user asked for it by name */
 	/* keys of baggage that become attributes, ended by NULL; they outlive all spans. NULL: none */
 	const char *const *baggage;
+	struct http_common *common; /* of all spans made with these options; NULL: none is kept */
 };
 
 /* http.c */

@@ -9,7 +9,8 @@
  */
 #include <stdio.h>
 
-#include "conventions.h"
+#include "../lib/copy.h"
+#include "http_common.h"
 
 /* http.request.method: all others are _OTHER. */
 static const struct slice known_methods[] = {
@@ -89,7 +90,8 @@ static struct target target__parse(const struct facts_http *h)
 		t.path = rest;
 		return t;
 	}
-	struct slice scheme = slice__upto(rest, ':');
+	bool is_path = rest.n && rest.p[0] == '/';
+	struct slice scheme = is_path ? SLICE("") : slice__upto(rest, ':');
 
 	if (is_scheme(scheme) && slice__starts(from(rest, scheme.n), SLICE("://"))) {
 		t.form = ABSOLUTE;
@@ -281,22 +283,35 @@ static struct end server_end(const struct slice *said, size_t n, struct slice sc
 	return (struct end){ span_ends__server(ends), ends->server_port };
 }
 
-static void set_end(struct span *s, const char *address_key, const char *port_key, struct end e)
+/* Inlined, so that keys are hashed by the compiler. */
+static __attribute__((always_inline)) inline void set_end(struct span *s, const char *address_key,
+							  const char *port_key, struct end e)
 {
 	span__set_str(s, address_key, e.host);
 	if (e.host.n && e.port > 0)
 		span__set_int(s, port_key, e.port);
 }
 
-static void set_client(struct span *s, const struct facts_http *h, const struct span_ends *ends)
+/* The same with an address that is the span's own already. */
+static __attribute__((always_inline)) inline void
+set_own_end(struct span *s, const char *address_key, const char *port_key, struct end e)
+{
+	span__set_text(s, address_key, e.host);
+	if (e.host.n && e.port > 0)
+		span__set_int(s, port_key, e.port);
+}
+
+/* `peer`: the client's end of the socket. */
+static void set_client(struct span *s, const struct facts_http *h, struct end peer)
 {
 	struct end e = hop__parse(forwarded_param(h->forwarded, SLICE("for")));
 
 	if (!e.host.n)
 		e = hop__parse(slice__upto(h->x_forwarded_for, ','));
-	if (!e.host.n)
-		e = (struct end){ slice__cstr(ends->client_addr), ends->client_port };
-	set_end(s, "client.address", "client.port", e);
+	if (e.host.n)
+		set_end(s, "client.address", "client.port", e);
+	else
+		set_own_end(s, "client.address", "client.port", peer);
 }
 
 /* Schemes are compared in small letters (RFC 3986, 3.1). */
@@ -304,10 +319,48 @@ static void set_scheme(struct span *s, struct slice scheme)
 {
 	char small[32];
 
+	if (slice__eq(scheme, SLICE("http"))) {
+		span__set_text(s, "url.scheme", SLICE("http"));
+		return;
+	}
 	for (size_t i = 0; i < scheme.n; i++)
 		small[i] = (char)(scheme.p[i] >= 'A' && scheme.p[i] <= 'Z' ? scheme.p[i] | 0x20
 									   : scheme.p[i]);
 	span__set_str(s, "url.scheme", slice__from(small, scheme.n));
+}
+
+/* A URL under construction; what is too long is cut. */
+struct url_text {
+	char text[PART_MAX];
+	size_t n;
+};
+
+static void add(struct url_text *u, struct slice s)
+{
+	size_t room = sizeof(u->text) - u->n, n = s.n < room ? s.n : room;
+
+	copy__short(u->text + u->n, s.p, n);
+	u->n += n;
+}
+
+static void add_port(struct url_text *u, int port)
+{
+	char digits[12];
+	size_t at = sizeof(digits);
+
+	for (; port && at > 1; port /= 10)
+		digits[--at] = (char)('0' + port % 10);
+	digits[--at] = ':';
+	add(u, slice__from(digits + at, sizeof(digits) - at));
+}
+
+static void add_host(struct url_text *u, struct slice host)
+{
+	bool brackets = slice__has(host, ':');
+
+	add(u, brackets ? SLICE("[") : SLICE(""));
+	add(u, host);
+	add(u, brackets ? SLICE("]") : SLICE(""));
 }
 
 /* The URL that was asked for (RFC 9112, 3.3), credentials redacted. */
@@ -317,13 +370,9 @@ static void set_full_url(struct span *s, const struct facts_http *h, const struc
 	struct slice scheme = t->form == ABSOLUTE ? t->scheme : own_scheme(h);
 	struct slice path = t->form == ORIGIN || t->form == ABSOLUTE ? t->path : SLICE("");
 	struct slice query = url__redact_query(t->query, &s->arena);
-	bool brackets = memchr(server->host.p, ':', server->host.n);
-	bool slash = path.n &&
-		     path.p[0] !=
-			     '/'; /* no request target at all, but a server may take it as one */
-	char url[PART_MAX + 1], port[8] = "";
-	bool is_path = server->host.n &&
-		       server->host.p[0] == '/'; /* a Unix socket: there is no such authority */
+	/* A Unix socket: there is no such authority. */
+	bool no_host = server->host.n && server->host.p[0] == '/';
+	struct url_text url;
 
 	if (!h->target.n)
 		return; /* it was not seen: the server alone would be another URL */
@@ -331,18 +380,19 @@ static void set_full_url(struct span *s, const struct facts_http *h, const struc
 		span__set_str(s, "url.full", url__redact(t->url, &s->arena));
 		return;
 	}
+	url.n = 0;
+	add(&url, scheme);
+	add(&url, SLICE("://"));
+	add_host(&url, no_host ? SLICE("") : server->host);
 	if (server->port && (server->port != default_port(scheme) || t->form == AUTHORITY))
-		snprintf(port, sizeof(port), ":%d", server->port);
-	int n = snprintf(url, sizeof(url),
-			 SLICE_FMT "://%s" SLICE_FMT "%s%s%s" SLICE_FMT "%s" SLICE_FMT,
-			 SLICE_ARG(scheme), brackets ? "[" : "", is_path ? 0 : (int)server->host.n,
-			 server->host.p, brackets ? "]" : "", port, slash ? "/" : "",
-			 SLICE_ARG(path), query.n ? "?" : "", SLICE_ARG(query));
-
-	if (n > 0)
-		span__set_str(s, "url.full",
-			      slice__from(url,
-					  (size_t)n < sizeof(url) ? (size_t)n : sizeof(url) - 1));
+		add_port(&url, server->port);
+	/* No request target at all, but a server may take it as one. */
+	if (path.n && path.p[0] != '/')
+		add(&url, SLICE("/"));
+	add(&url, path);
+	add(&url, query.n ? SLICE("?") : SLICE(""));
+	add(&url, query);
+	span__set_str(s, "url.full", slice__from(url.text, url.n));
 }
 
 /* ---- the span ---- */
@@ -356,13 +406,21 @@ static void set_method(struct span *s, const struct facts_http *h)
 	for (size_t i = 0; i < sizeof(known_methods) / sizeof(known_methods[0]); i++) {
 		if (slice__eq(h->method, known_methods[i])) {
 			s->name = known_methods[i];
-			span__set_str(s, "http.request.method", h->method);
+			span__set_text(s, "http.request.method", known_methods[i]);
 			return;
 		}
 	}
 	s->name = SLICE("HTTP");
 	span__set_str(s, "http.request.method", SLICE("_OTHER"));
 	span__set_str(s, "http.request.method_original", h->method);
+}
+
+static void set_version(struct span *s, const struct facts_http *h)
+{
+	if (slice__eq(h->version, SLICE("1.1")))
+		span__set_text(s, "network.protocol.version", SLICE("1.1"));
+	else
+		span__set_str(s, "network.protocol.version", h->version);
 }
 
 /*
@@ -394,16 +452,19 @@ static void set_client_span(struct span *s, const struct facts_http *h, const st
 	struct slice scheme = t->form == ABSOLUTE ? t->scheme : own_scheme(h);
 	struct end server = server_end(said, 2, scheme, ends);
 
+	set_method(s, h);
 	set_end(s, "server.address", "server.port", server);
 	set_full_url(s, h, t, &server);
 	set_end(s, "network.peer.address", "network.peer.port",
 		(struct end){ slice__cstr(ends->server_addr), ends->server_port });
 	set_end(s, "network.local.address", "network.local.port",
 		(struct end){ slice__cstr(ends->client_addr), ends->client_port });
+	set_version(s, h);
 }
 
-static void set_server_span(struct span *s, const struct facts_http *h, const struct target *t,
-			    const struct span_ends *ends)
+/* All that http_common.c may know from another span. */
+static void set_server_common(struct span *s, const struct facts_http *h, const struct target *t,
+			      const struct span_ends *ends)
 {
 	const struct slice said[] = {
 		forwarded_param(h->forwarded, SLICE("host")),
@@ -412,15 +473,26 @@ static void set_server_span(struct span *s, const struct facts_http *h, const st
 		h->host,
 	};
 	struct slice scheme = client_scheme(h, t);
+	struct end peer = { span__own(s, slice__cstr(ends->client_addr)), ends->client_port };
 
+	set_method(s, h);
 	set_scheme(s, scheme);
+	set_end(s, "server.address", "server.port", server_end(said, 4, scheme, ends));
+	set_client(s, h, peer);
+	set_own_end(s, "network.peer.address", "network.peer.port", peer);
+	span__set_str(s, "user_agent.original", h->user_agent);
+	set_version(s, h);
+}
+
+static void set_server_span(struct span *s, const struct facts_http *h, const struct target *t,
+			    const struct span_ends *ends, struct http_common *common)
+{
+	if (!http_common__give(common, s, h, ends)) {
+		set_server_common(s, h, t, ends);
+		http_common__take(common, s, h, ends);
+	}
 	span__set_str(s, "url.path", t->path);
 	span__set_str(s, "url.query", url__redact_query(t->query, &s->arena));
-	set_end(s, "server.address", "server.port", server_end(said, 4, scheme, ends));
-	set_client(s, h, ends);
-	set_end(s, "network.peer.address", "network.peer.port",
-		(struct end){ slice__cstr(ends->client_addr), ends->client_port });
-	span__set_str(s, "user_agent.original", h->user_agent);
 }
 
 void span__from_http(struct span *s, const struct facts *f, const struct span_ends *ends,
@@ -429,12 +501,9 @@ void span__from_http(struct span *s, const struct facts *f, const struct span_en
 	const struct facts_http *h = &f->http;
 	struct target t = target__parse(h);
 
-	(void)o;
-	set_method(s, h);
 	if (s->kind == SPAN_SERVER)
-		set_server_span(s, h, &t, ends);
+		set_server_span(s, h, &t, ends, o->common);
 	else
 		set_client_span(s, h, &t, ends);
-	span__set_str(s, "network.protocol.version", h->version);
 	set_outcome(s, f);
 }

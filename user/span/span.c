@@ -21,10 +21,8 @@ struct span *span__new(void)
 
 	if (!s)
 		return NULL;
-	/* Attributes and links count as far as n_attrs and n_links say: no need to clear them. */
-	memset(s, 0, offsetof(struct span, links));
-	memset(&s->resource, 0,
-	       offsetof(struct span, first_attrs) - offsetof(struct span, resource));
+	/* Attributes count as far as n_attrs says: no need to clear them. */
+	memset(s, 0, offsetof(struct span, first_attrs));
 	s->attrs = s->first_attrs;
 	s->cap_attrs = sizeof(s->first_attrs) / sizeof(*s->first_attrs);
 	arena__init_in(&s->arena, SPAN_ARENA_MAX, s->first_text, sizeof(s->first_text));
@@ -42,16 +40,15 @@ void span__free(struct span *s)
 
 /* ---- UTF-8 ---- */
 
-/* A copy in the span's arena; p is NULL if it doesn't fit. */
-static struct slice own(struct span *s, struct slice v)
+struct slice span__own(struct span *s, struct slice v)
 {
 	const struct slice none = { NULL, 0 };
+	size_t n = v.n < SPAN_VALUE_MAX ? v.n : SPAN_VALUE_MAX;
 
-	if (utf8__ascii(v.p, v.n < SPAN_VALUE_MAX ? v.n : SPAN_VALUE_MAX)) {
-		v.n = v.n < SPAN_VALUE_MAX ? v.n : SPAN_VALUE_MAX;
-		struct slice copy = arena__copy(&s->arena, v);
+	if (utf8__ascii(v.p, n)) {
+		struct slice copy = arena__copy(&s->arena, slice__from(v.p, n));
 
-		return copy.n == v.n ? copy : none;
+		return copy.n == n ? copy : none;
 	}
 	size_t cap = v.n > SPAN_VALUE_MAX / 3 ? SPAN_VALUE_MAX : v.n * 3;
 	char *out = arena__alloc(&s->arena, cap);
@@ -83,54 +80,38 @@ static bool more_attrs(struct span *s)
 	return true;
 }
 
-/* The place for this key; NULL: there is none left. */
-static struct attr *place(struct span *s, struct span_key key, enum attr_type type)
+struct attr *span__find_place(struct span *s, struct span_key key)
 {
-	/* Most keys are new to a span, and this says so without comparing. */
-	uint64_t bit = 1ull << (key.hash & 63);
-	struct attr *a = s->key_bits & bit ? find(s, key) : NULL;
+	struct attr *a = find(s, key);
 
-	if (!a && s->n_attrs == s->cap_attrs && !more_attrs(s)) {
+	if (a)
+		return a;
+	if (s->n_attrs == s->cap_attrs && !more_attrs(s)) {
 		s->dropped_attrs++;
 		return NULL;
 	}
-	if (!a)
-		a = &s->attrs[s->n_attrs++];
-	s->key_bits |= bit;
-	a->key = key.text;
-	a->type = type;
-	a->key_len = key.len;
-	a->key_hash = key.hash;
-	return a;
+	return &s->attrs[s->n_attrs++];
 }
 
 void span__put_str(struct span *s, struct span_key key, struct slice value)
 {
 	if (!value.n)
 		return;
-	struct slice copy = own(s, value);
+	struct slice copy = span__own(s, value);
 
 	if (!copy.p) {
 		s->dropped_attrs++;
 		return;
 	}
-	struct attr *a = place(s, key, ATTR_STR);
+	struct attr *a = span__place(s, key, ATTR_STR);
 
 	if (a)
 		a->s = copy;
 }
 
-void span__put_int(struct span *s, struct span_key key, int64_t value)
-{
-	struct attr *a = place(s, key, ATTR_INT);
-
-	if (a)
-		a->i = value;
-}
-
 void span__put_bool(struct span *s, struct span_key key, bool value)
 {
-	struct attr *a = place(s, key, ATTR_BOOL);
+	struct attr *a = span__place(s, key, ATTR_BOOL);
 
 	if (a)
 		a->b = value;
@@ -138,10 +119,17 @@ void span__put_bool(struct span *s, struct span_key key, bool value)
 
 void span__put_double(struct span *s, struct span_key key, double value)
 {
-	struct attr *a = place(s, key, ATTR_DOUBLE);
+	struct attr *a = span__place(s, key, ATTR_DOUBLE);
 
 	if (a)
 		a->d = value;
+}
+
+struct span_link *span__add_link(struct span *s)
+{
+	if (!s->links)
+		s->links = arena__alloc(&s->arena, SPAN_LINKS_MAX * sizeof(*s->links));
+	return s->links && s->n_links < SPAN_LINKS_MAX ? &s->links[s->n_links++] : NULL;
 }
 
 const struct attr *span__attr(const struct span *s, const char *key)
@@ -255,12 +243,32 @@ void resource__unref(const struct resource *r)
 
 /* ---- traces ---- */
 
+static size_t trace_size(unsigned room)
+{
+	return sizeof(struct trace) + room * sizeof(struct span *);
+}
+
+struct trace *trace__for(unsigned room)
+{
+	struct trace *t = block__get(trace_size(room));
+
+	if (!t)
+		return NULL;
+	t->refs = 1;
+	t->n = 0;
+	t->room = room;
+	return t;
+}
+
 struct trace *trace__new(struct span **spans, unsigned n)
 {
-	struct trace *t = malloc(sizeof(*t));
+	struct trace *t = trace__for(n);
 
-	if (t)
-		*t = (struct trace){ .refs = 1, .n = n, .spans = spans };
+	if (!t)
+		return NULL;
+	memcpy(t->spans, spans, n * sizeof(*spans));
+	t->n = n;
+	free(spans);
 	return t;
 }
 
@@ -276,6 +284,5 @@ void trace__unref(struct trace *t)
 		return;
 	for (unsigned i = 0; i < t->n; i++)
 		span__free(t->spans[i]);
-	free(t->spans);
-	free(t);
+	block__put(t, trace_size(t->room));
 }

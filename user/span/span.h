@@ -68,15 +68,19 @@ struct span {
 	unsigned n_attrs, dropped_attrs;
 	struct attr *attrs;
 	unsigned n_links;
-	struct span_link links[SPAN_LINKS_MAX];
+	struct span_link *links;         /* in the arena; few spans have any */
 	const struct resource *resource; /* the traced process's; reference held */
 	const char *protocol;            /* name of the protocol it came from, static */
 	struct arena arena;
 	/* private to span.c: which keys may be among attrs; room in attrs; the first room */
 	uint64_t key_bits;
 	unsigned cap_attrs;
-	struct attr first_attrs[20];
-	_Alignas(8) char first_text[512];
+	/*
+	 * Thousands of spans wait for their trace and for the exporter: as much as nearly all need,
+	 * and no more.
+	 */
+	struct attr first_attrs[18];
+	_Alignas(8) char first_text[384];
 };
 
 struct span *span__new(void);
@@ -97,6 +101,9 @@ struct span_key {
 	uint16_t hash;
 };
 
+/* Chosen so that no two keys of an HTTP span, or of one of a database, have the same bit in key_bits. */
+#define SPAN_KEY_SPREAD 0x99f16081u
+
 static inline struct span_key span__key(const char *key)
 {
 	size_t n = __builtin_strlen(key);
@@ -107,18 +114,63 @@ static inline struct span_key span__key(const char *key)
 		     (uint8_t)key[n / 2]) *
 		    31;
 	if (n)
-		h = ((h + (uint8_t)key[n * 3 / 4]) * 31 + (uint8_t)key[n - 1]) * 0x9e3779b1u;
+		h = ((h + (uint8_t)key[n * 3 / 4]) * 31 + (uint8_t)key[n - 1]) * SPAN_KEY_SPREAD;
 	return (struct span_key){ key, (uint8_t)n, (uint16_t)(h >> 16) };
 }
 
 void span__put_str(struct span *s, struct span_key key, struct slice value);
-void span__put_int(struct span *s, struct span_key key, int64_t value);
+/* A place for a key that may be there, or for which there may be no room (NULL). */
+struct attr *span__find_place(struct span *s, struct span_key key);
+
+/* The place for this key; NULL: there is none left. */
+static inline struct attr *span__place(struct span *s, struct span_key key, enum attr_type type)
+{
+	/* Most keys are new to a span, and this says so without comparing. */
+	uint64_t bit = 1ull << (key.hash & 63);
+	bool new = !(s->key_bits & bit) && s->n_attrs < s->cap_attrs;
+	struct attr *a = new ? &s->attrs[s->n_attrs++] : span__find_place(s, key);
+
+	if (!a)
+		return NULL;
+	s->key_bits |= bit;
+	a->key = key.text;
+	a->type = type;
+	a->key_len = key.len;
+	a->key_hash = key.hash;
+	return a;
+}
+
+/* A copy that lives as long as the span, as attributes are copied; empty if there is no room. */
+struct slice span__own(struct span *s, struct slice value);
+/* Not copied: valid UTF-8, at most SPAN_VALUE_MAX, and it lives as long as the span does. */
+static inline void span__put_text(struct span *s, struct span_key key, struct slice value)
+{
+	struct attr *a = value.n ? span__place(s, key, ATTR_STR) : NULL;
+
+	if (a)
+		a->s = value;
+}
+
+static inline void span__put_int(struct span *s, struct span_key key, int64_t value)
+{
+	struct attr *a = span__place(s, key, ATTR_INT);
+
+	if (a)
+		a->i = value;
+}
+
 void span__put_bool(struct span *s, struct span_key key, bool value);
 void span__put_double(struct span *s, struct span_key key, double value);
 
 static inline void span__set_str(struct span *s, const char *key, struct slice value)
 {
 	span__put_str(s, span__key(key), value);
+}
+
+/* For string literals, and what the span has copied before. */
+static inline void span__set_text(struct span *s, const char *key, struct slice value)
+{
+	span__put_text(s, span__key(key), value);
 }
 
 static inline void span__set_int(struct span *s, const char *key, int64_t value)
@@ -135,6 +187,9 @@ static inline void span__set_double(struct span *s, const char *key, double valu
 {
 	span__put_double(s, span__key(key), value);
 }
+
+/* A new link, all zero; NULL: there are SPAN_LINKS_MAX, or no memory. */
+struct span_link *span__add_link(struct span *s);
 
 const struct attr *span__attr(const struct span *s, const char *key);
 
@@ -171,10 +226,12 @@ void resource__unref(const struct resource *r);
  */
 struct trace {
 	int refs;
-	unsigned n;
-	struct span **spans;
+	unsigned n, room; /* of `spans`: used, allocated */
+	struct span *spans[];
 };
 
+/* Room for so many spans, none in it; NULL: memory is out. */
+struct trace *trace__for(unsigned room);
 struct trace *trace__new(struct span **spans, unsigned n); /* takes the spans and the array */
 struct trace *trace__ref(struct trace *t);
 void trace__unref(struct trace *t);

@@ -15,6 +15,7 @@ struct tracer *tracer__new(const struct tracer_config *cfg)
 		return NULL;
 	t->cfg = *cfg;
 	layers__sort(&t->with);
+	t->cfg.span.common = http_common__new();
 	list__init(&t->nodes);
 	list__init(&t->threads_by_use);
 	list__init(&t->pools_by_use);
@@ -341,5 +342,6 @@ void tracer__free(struct tracer *t)
 		if (layer_table[i]->free)
 			layer_table[i]->free(t);
 	table__free(&t->by_id);
+	http_common__free(t->cfg.span.common);
 	free(t);
 }

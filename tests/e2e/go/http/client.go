@@ -61,6 +61,9 @@ func request(o *options, client *http.Client, id int) Seen {
 	if id%5 == 0 {
 		method, body = "POST", strings.Repeat("b", id%5000)
 	}
+	if id%7 == 0 { // on the wire a number, from the second time on
+		method = "PUT"
+	}
 	where := "/a/"
 	if o.stress {
 		where = "/deep/"
