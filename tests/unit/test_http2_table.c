@@ -361,3 +361,31 @@ Test(http2_table, what_is_valid)
 	r.e.h.size = (uint32_t)(sizeof(r.e) + r.e.fields * sizeof(struct weft_field));
 	cr_expect(!event__valid(&r.e.h, sizeof(r)), "too many fields");
 }
+
+/*
+ * A server that reads a frame's header and its payload by calls of their own (Go, from TLS), and is
+ * seen to answer first: its requests are never whole at the end of a call.
+ */
+Test(http2_table, header_and_payload_apart)
+{
+	static const uint8_t before[] = { 0, 0, 1, 1, 5, 0, 0, 0, 5, 0x88 };
+	static const uint8_t ask[] = { 0, 0, 11, 1, 5, 0, 0, 0, 7,
+				       /* GET /7, http, h:80, something from before */
+				       0x82, 0x44, 0x82, 0x61, 0xdf, 0x86, 0x41, 0x83, 0x9e, 0xe3,
+				       0xc0 };
+	static const uint8_t answer[] = { 0, 0, 1, 1, 5, 0, 0, 0, 7, 0x89 };
+	struct feed *f = feed__new();
+
+	feed__process(f, PID, "shop");
+	feed__preopen(f, CONN, PID, 8080, 40000);
+	feed__bytes(f, CONN, PID, TID, WEFT_OUT, before, sizeof(before), sizeof(before));
+	feed__bytes(f, CONN, PID, TID, WEFT_IN, ask, HEADER, HEADER);
+	feed__bytes(f, CONN, PID, TID, WEFT_IN, ask + HEADER, sizeof(ask) - HEADER,
+		    sizeof(ask) - HEADER);
+	feed__bytes(f, CONN, PID, TID, WEFT_OUT, answer, sizeof(answer), sizeof(answer));
+	feed__finish(f);
+	const struct span *s = feed__span(f, SPAN_SERVER, "url.path", "/7");
+
+	cr_expect_eq(span__attr(s, "http.response.status_code")->i, 204);
+	feed__free(f);
+}

@@ -491,7 +491,8 @@ static ssize_t parse_unsynced(struct http2 *st, enum proto_dir dir, const struct
 		st->side[dir].unsynced = false;
 		return 0;
 	}
-	if (at < 0 && !part.call_end && !part.gap_follows && part.len < BLOCK_MAX)
+	if (at < 0 && !part.gap_follows && part.len < BLOCK_MAX &&
+	    (!part.call_end || http2__is_begun(&part)))
 		return 0;
 	return pass_over(at > 0 ? (size_t)at : part.len, what);
 }

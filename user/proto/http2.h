@@ -67,6 +67,11 @@ struct http2;
 enum detect_result http2__detect(const uint8_t *data, size_t len);
 /* Where frames of `dir` begin again in these bytes; -1: nowhere for certain. */
 ssize_t http2__find_frames(const struct http2 *st, enum proto_dir dir, const struct proto_in *in);
+/*
+ * May the bytes begin with a header block that is not all here? Who reads header and payload by calls
+ * of their own (Go, from TLS) never has a whole frame at the end of a call.
+ */
+bool http2__is_begun(const struct proto_in *in);
 
 /* ---- header tables (http2_hpack.c) ---- */
 

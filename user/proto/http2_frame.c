@@ -189,6 +189,16 @@ ssize_t http2__find_frames(const struct http2 *st, enum proto_dir dir, const str
 	return found;
 }
 
+bool http2__is_begun(const struct proto_in *in)
+{
+	if (in->len < FRAME_HEADER || in->gap_follows)
+		return false;
+	struct frame f = frame__read(in->data);
+
+	return f.type == FRAME_HEADERS && likely(in->data, &f) && f.len <= LEN_USUAL &&
+	       f.len > in->len - FRAME_HEADER;
+}
+
 /* ---- recognition ---- */
 
 /*
