@@ -5,6 +5,7 @@
 //    /seq/ID    three calls in a row       /timer/ID       a call by setTimeout()
 //    /client/ID a call each way            /background/ID  answers, and calls later
 //    /body/ID   three calls, the first by a callback of the request's own stream
+//    /rest/ID   answers when nothing that /background left behind is under way
 //    /state/ID  "as before" if the prototypes that weft's helper wraps are as they were at the start, else "changed";
 //               and how often SIGUSR1 came
 //
@@ -29,6 +30,8 @@ const call = name => new Promise((done, fail) => {
 		.on('error', fail);
 });
 const byFetch = async name => (await fetch(`http://127.0.0.1:${backend}/job/${name}`)).text();
+const left = new Set();
+const leave = promise => { left.add(promise); promise.finally(() => left.delete(promise)); };
 const sleep = ms => new Promise(done => setTimeout(done, ms));
 
 const routes = {
@@ -39,7 +42,8 @@ const routes = {
 	client: async name => { await call(`${name}-0`); await byFetch(`${name}-1`); },
 	body: (name, request) => new Promise((done, fail) => request.resume().on('end', () =>
 		call(`${name}-0`).then(() => call(`${name}-1`)).then(() => byFetch(`${name}-2`)).then(done, fail))),
-	background: async name => { setTimeout(() => call(`${name}-0`), 5); },
+	background: async name => { leave(new Promise(done => setTimeout(() => done(call(`${name}-0`)), 5))); },
+	rest: async () => { await Promise.all(left); },
 };
 
 setInterval(() => call('nobody'), 5);

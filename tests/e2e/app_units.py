@@ -9,6 +9,7 @@
     /thread/ID  a blocking call in a thread /background/ID  answers, and a task of its own calls later
     /sync/ID  a blocking handler in a thread (uvicorn)
     /redis/ID  two commands                 /client/ID      two calls by the form's own HTTP client
+    /rest/ID  answers when nothing that /background left behind is under way
     /loop/ID  answers, and a task of its own makes LOOP calls one after the other; then "loop" on stdout
 
 Whatever is called is named after the request: /job/ROUTE-ID-N; what redis is asked is told on stdout: ROUTE-ID-N, port, begin, end
@@ -35,7 +36,7 @@ CERTIFICATE, KEY = os.environ.get("TLS_CERTIFICATE"), os.environ.get("TLS_KEY")
 class App:
     def __init__(self, backend, redis):
         self.backend, self.redis_port = int(backend), int(redis) if redis else None
-        self.pool, self.redis, self.client, self.tasks = asyncio.Queue(), None, None, set()
+        self.pool, self.redis, self.client, self.tasks, self.left = asyncio.Queue(), None, None, set(), set()
 
     async def start(self):
         for _ in range(POOL_SIZE):
@@ -112,7 +113,11 @@ class App:
             if hasattr(asyncio, "to_thread"):
                 await asyncio.to_thread(run)
         elif route == "background":
-            self.keep(self.later(f"{name}-0"))
+            task = self.keep(self.later(f"{name}-0"))
+            self.left.add(task)
+            task.add_done_callback(self.left.discard)
+        elif route == "rest":
+            await asyncio.gather(*self.left)
         elif route == "loop":
             self.keep(self.loop(name))
         elif route == "redis":

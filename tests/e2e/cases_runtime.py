@@ -138,12 +138,16 @@ class Load:
             expect(not self.failed and self.answered >= count, f"the service failed: {self.failed[:3]}, {self.answered} answers")
 
     def finish(self, more):
-        """So many more, and the end: the index of the first of them."""
+        """So many more, and the end, also of what they left behind: the index of the first of them."""
         with self.lock:
             first = len(self.asked)
             self.limit = first + more
         for t in self.threads:
             t.join()
+        with contextlib.closing(self.connection()) as c:
+            c.request("GET", "/rest/0")
+            if c.getresponse().status != 200:
+                self.failed.append("/rest")
         expect(not self.failed, f"the service failed: {self.failed[:3]}")
         return first
 

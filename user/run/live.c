@@ -39,6 +39,9 @@
  */
 #define SAME_SIGNAL_NS (500ull * 1000 * 1000)
 
+/* What was answered before weft was told to end may still be on its way back from the kernel. */
+#define LAST_NS (20ull * 1000 * 1000)
+
 static volatile sig_atomic_t stopped;
 static uint64_t stopped_at; /* CLOCK_BOOTTIME ns */
 
@@ -257,7 +260,7 @@ static unsigned pause_ms(const struct live *l, int n, unsigned *idle, uint64_t n
 {
 	if (n >= READ_MAX)
 		return 0;
-	if (now < l->began_program + STARTING_NS)
+	if (stopped || now < l->began_program + STARTING_NS)
 		return 1;
 	*idle = n ? 0 : *idle + 1;
 	if (*idle >= 20)
@@ -304,13 +307,18 @@ static void say_tracing(struct live *l, uint64_t now)
 		 kernel__backend_name(kernel__backend(l->kernel)));
 }
 
+static bool told_to_end(void)
+{
+	return stopped && clock__boottime() - stopped_at >= LAST_NS;
+}
+
 static void loop(struct live *l)
 {
 	uint64_t began = clock__boottime();
 	unsigned idle = 0;
 
 	l->stirred = began;
-	while (!stopped) {
+	while (!told_to_end()) {
 		int n = source__poll(l->ring, on_event, l, READ_MAX);
 		uint64_t now = clock__boottime();
 
