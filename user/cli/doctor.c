@@ -13,9 +13,11 @@
 #include <unistd.h>
 
 #include "../lib/log.h"
+#include "../lib/on_demand.h"
 #include "../proto/proto.h"
 #include "doctor_libraries.h"
 #include "rows.h"
+#include "sonames.h"
 
 #define FEATURES_MAX 64
 static bool is_privilege(const struct kernel_feature *f)
@@ -215,6 +217,32 @@ static void show_visible(const struct options *o, const struct process_info *p,
 			"its environment, executable, descriptors or libraries can't be read: run as root");
 }
 
+/* Libraries of weft's own that are loaded when they are needed. */
+static void show_own_libraries(const struct options *o)
+{
+	static const struct {
+		const char *file, *use, *instead;
+	} own[] = {
+		{ SONAME_curl, "sends OTLP",
+		  "spans to the terminal and to files, not to a collector" },
+		{ SONAME_capstone, "finds the places of probes",
+		  "sockets: TLS and calls of client libraries are not seen" },
+		{ SONAME_websockets, "puts the helper into Node.js (--node-helper)",
+		  "Node.js without the helper" },
+		{ SONAME_pcap, "reads packet captures (weft replay)",
+		  "replay of weft's own recordings" },
+	};
+	char why[256];
+
+	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++) {
+		if (on_demand__is_there(own[i].file, why, sizeof(why)))
+			rows__add(o, ROW_GOOD, own[i].file, NULL, "%s", own[i].use);
+		else
+			rows__add(o, ROW_WITHOUT, own[i].file, own[i].instead,
+				  "%s; it can't be loaded: %s", own[i].use, why);
+	}
+}
+
 static int show_process(const struct options *o, enum kernel_backend backend)
 {
 	struct process_info p;
@@ -271,6 +299,7 @@ int doctor__run(const struct options *o)
 			  o->backend == KERNEL_BACKEND_AUTO ? "none"
 							    : kernel__backend_name(o->backend));
 	possible &= backend != KERNEL_BACKEND_AUTO;
+	show_own_libraries(o);
 	free(rows);
 	int err = o->doctor_pid ? show_process(o, backend) : 0;
 

@@ -38,3 +38,14 @@ void on_demand__unload(struct on_demand *l)
 	dlclose(l->handle);
 	l->handle = NULL;
 }
+
+bool on_demand__is_there(const char *file, char *why, size_t why_len)
+{
+	void *handle = dlopen(file, RTLD_LAZY | RTLD_LOCAL);
+
+	if (handle)
+		dlclose(handle);
+	else
+		snprintf(why, why_len, "%s", dlerror());
+	return handle != NULL;
+}

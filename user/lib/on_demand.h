@@ -11,6 +11,7 @@
 #ifndef WEFT_ON_DEMAND_H
 #define WEFT_ON_DEMAND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct on_demand {
@@ -32,6 +33,8 @@ struct on_demand {
  * that says what is missing. One thread at a time.
  */
 int on_demand__load(struct on_demand *l, char *why, size_t why_len);
+/* The file could be loaded; if not, `why` says what the loader says. It is not kept. */
+bool on_demand__is_there(const char *file, char *why, size_t why_len);
 /* Nothing of it may be in use; what it gave that is static goes with it. */
 void on_demand__unload(struct on_demand *l);
 
