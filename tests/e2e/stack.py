@@ -216,7 +216,7 @@ daemon off;
 worker_processes 2;
 pid {folder}/nginx.pid;
 error_log {folder}/nginx.log;
-events {{ worker_connections 1024; }}
+events {{ worker_connections 8192; }}
 http {{
 	log_format truth '$arg_id $status $msec $request_time $remote_port $connection_requests $upstream_addr';
 	access_log {folder}/access.log truth;
