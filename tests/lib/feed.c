@@ -191,16 +191,16 @@ static void deliver(struct feed *f, struct weft_event *ev, uint8_t kind, uint32_
 
 void feed__process(struct feed *f, uint32_t pid, const char *service)
 {
-	feed__runtime(f, pid, service, "native");
+	feed__written_in(f, pid, service, "c");
 }
 
-void feed__runtime(struct feed *f, uint32_t pid, const char *service, const char *runtime)
+void feed__written_in(struct feed *f, uint32_t pid, const char *service, const char *language)
 {
 	struct {
 		struct record_process r;
 		char text[128];
 	} p = { 0 };
-	const char *const words[] = { "service.name", service, "process.runtime.name", runtime };
+	const char *const words[] = { "service.name", service, "telemetry.sdk.language", language };
 
 	p.r.h = (struct weft_event){ .size = sizeof(p), .kind = RECORD_PROCESS, .pid = pid };
 	p.r.n = 2;

@@ -55,8 +55,8 @@ void feed__free(struct feed *f);
 void feed__finish(struct feed *f);
 
 void feed__process(struct feed *f, uint32_t pid, const char *service);
-/* The same, with its process.runtime.name. */
-void feed__runtime(struct feed *f, uint32_t pid, const char *service, const char *runtime);
+/* The same, with its telemetry.sdk.language. */
+void feed__written_in(struct feed *f, uint32_t pid, const char *service, const char *language);
 /*
  * A connection from 127.0.0.1:`port` to 127.0.0.1:`server_port`, as its client end or its server
  * end. `id` < FEED_CONNS.

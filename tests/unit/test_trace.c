@@ -283,7 +283,7 @@ Test(trace, goroutines_change_threads)
 {
 	struct feed *f = feed__new();
 
-	feed__runtime(f, SHOP, "shop", "go");
+	feed__written_in(f, SHOP, "shop", "go");
 	feed__preopen(f, 3, SHOP, 50001, 8080);
 	feed__preopen(f, 4, SHOP, 50002, 8080);
 	feed__accept(f, 1, SHOP, 11, 40001, 80);

@@ -145,12 +145,12 @@ struct resource *processes__get(struct processes *p, uint32_t pid)
 	return r;
 }
 
-const char *processes__runtime(const struct processes *p, uint32_t pid)
+const char *processes__language(const struct processes *p, uint32_t pid)
 {
 	const struct resource *r = table__get(&p->by_pid, pid);
 
 	for (unsigned i = 0; r && i < r->n; i++)
-		if (strcmp(r->attrs[i].key, "process.runtime.name") == 0)
+		if (strcmp(r->attrs[i].key, "telemetry.sdk.language") == 0)
 			return r->attrs[i].s;
 	return NULL;
 }

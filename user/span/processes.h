@@ -27,10 +27,10 @@ void processes__tick(struct processes *p, uint64_t now);
  */
 struct resource *processes__get(struct processes *p, uint32_t pid);
 /*
- * What runs its code (process.runtime.name), NULL if unknown. Good until the next call that changes
- * `p`.
+ * What it is written in (telemetry.sdk.language), NULL if unknown. Good until the next call that
+ * changes `p`.
  */
-const char *processes__runtime(const struct processes *p, uint32_t pid);
+const char *processes__language(const struct processes *p, uint32_t pid);
 /* A resource for a server that is only known by its address (packet captures). A new reference. */
 struct resource *processes__by_address(struct processes *p, const char *addr, int port);
 

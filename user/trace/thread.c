@@ -17,7 +17,7 @@
  * thing at a time, and fails where threads are shared: an event loop runs timers, reads for many
  * before it works for any, frees a pooled connection for who waits next; a goroutine goes on on
  * another thread. So where a thread is shared (it was seen to do several things at once; all
- * threads of a Go program), backward needs a second witness: last-read, when the call was made,
+ * threads of a Go or Rust program), backward needs a second witness: last-read, when the call was made,
  * must have named the same request. That they do so by chance takes two coincidences. Where they
  * differ, the call gets no parent. And last-read alone is believed only in processes and pools of
  * connections where backward has nearly always agreed with it, and where calls do not outlive
@@ -58,6 +58,7 @@ struct thread {
 	uint64_t current;     /* server node that it works for; 0 nobody */
 	enum last_read read;  /* what it read last, not yet followed by an answer written */
 	uint64_t read_call;   /* client node whose answer that was; 0: several came at once */
+	bool answer_idle;     /* nothing was written since it read an answer */
 	uint64_t read_ts;     /* of what it read last */
 	uint64_t awake_since; /* its first event since it last slept */
 	uint16_t sleeps;
@@ -162,14 +163,14 @@ static void forget_owner(struct tracer *t, struct owner *o)
 }
 
 /*
- * Goroutines change threads while they wait, and threads goroutines: a Go program is known by that
- * before it is seen.
+ * Goroutines change threads while they wait, and threads goroutines; so do the tasks of Rust's
+ * executors. Such a program is known before its threads are seen to do several things at once.
  */
-static bool runs_goroutines(const struct tracer *t, uint32_t pid)
+static bool runs_tasks(const struct tracer *t, uint32_t pid)
 {
-	const char *runtime = t->cfg.processes ? processes__runtime(t->cfg.processes, pid) : NULL;
+	const char *in = t->cfg.processes ? processes__language(t->cfg.processes, pid) : NULL;
 
-	return runtime && strcmp(runtime, "go") == 0;
+	return in && (strcmp(in, "go") == 0 || strcmp(in, "rust") == 0);
 }
 
 static struct thread *thread__new(struct tracer *t, uint64_t key, uint32_t pid)
@@ -186,7 +187,7 @@ static struct thread *thread__new(struct tracer *t, uint64_t key, uint32_t pid)
 	th->key = key;
 	th->id = ++t->last_id;
 	th->pid = pid;
-	th->shared = runs_goroutines(t, pid);
+	th->shared = runs_tasks(t, pid);
 	list__init(&th->by_use);
 	list__append(&u->threads, &th->by_user);
 	return th;
@@ -408,6 +409,7 @@ static void call_written(struct tracer *t, struct node *n, struct exchange *x, s
 	uint64_t ip;
 
 	memcpy(&ip, peer->ip, 8);
+	th->answer_idle = false;
 	n->thread = th->key;
 	n->thread_id = th->id;
 	n->turn = th->turn;
@@ -530,6 +532,7 @@ static void answer_written(struct tracer *t, struct node *request, struct thread
 	if (key != request->thread && !th->shared && !th->segment_spoilt)
 		for (unsigned i = 0; i < th->n_segment; i++)
 			claim(t, node__by_id(t, th->segment[i]), request, key);
+	th->answer_idle = false;
 	if (th->read != READ_NOTHING) {
 		th->wrote = request->id;
 		th->claimed = call ? call->id : 0;
@@ -556,7 +559,13 @@ static void strange_answer(struct tracer *t, uint32_t pid, uint32_t tid)
 static void answer_read(struct tracer *t, struct node *call, struct thread *th, uint64_t key,
 			uint64_t ts)
 {
-	bool several = th->read == READ_ANSWER && th->read_ts == ts && th->read_call != call->id;
+	/*
+	 * A loop may read all that has come before it works for any of it: what it does then follows
+	 * from the last no more than from the others.
+	 */
+	bool together = th->read_ts == ts ||
+			(th->shared && th->answer_idle && th->read_ts >= th->awake_since);
+	bool several = th->read == READ_ANSWER && together && th->read_call != call->id;
 	struct pool *p = call->answerer ? NULL : pool_of(t, call->pool, call->pid);
 
 	if (p)
@@ -569,6 +578,7 @@ static void answer_read(struct tracer *t, struct node *call, struct thread *th, 
 	th->inside = 0;
 	th->read_ts = ts;
 	th->read_call = several ? 0 : call->id;
+	th->answer_idle = true;
 	th->wrote = 0;
 	th->current = call->parent && call->parent->server ? call->parent->id : 0;
 }
