@@ -45,7 +45,7 @@ INCLUDES = -I. -I$(BUILD) $(EXPORTER_CFLAGS)
 WEFT_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) $(SAN_FLAGS) $(INCLUDES)
 LDLIBS = -lbpf -lelf -llzma -lnghttp2 $(EXPORTER_LIBS) -lpthread
 # Loaded when they are first needed (user/lib/on_demand.h): not linked.
-ON_DEMAND := curl capstone pcap websockets
+ON_DEMAND := curl isal capstone pcap websockets
 
 -include bpf/build.mk
 -include exporter/build.mk
@@ -79,7 +79,7 @@ $(LIB): $(OBJS)
 	ar rcs $@ $(OBJS)
 
 # Under which names they are found at run time.
-$(BUILD)/sonames.h:
+$(BUILD)/sonames.h: Makefile
 	@mkdir -p $(@D)
 	for l in $(ON_DEMAND); do \
 		name=$$(readelf -d "$$($(CC) -print-file-name=lib$$l.so)" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p'); \

@@ -25,7 +25,7 @@ EXPORTER_GEN_HDRS := $(EXPORTER_GEN_SRCS:.c=.h)
 # warnings of ours.
 EXPORTER_GEN_CFLAGS := -w
 EXPORTER_CFLAGS := -I$(EXPORTER_GEN_DIR)
-EXPORTER_LIBS := -lprotobuf-c -ljansson -ldeflate -lz
+EXPORTER_LIBS := -lprotobuf-c -ljansson -lz
 
 # One run makes both files of a .proto; the imports of one are few, so all are remade when any
 # changes.

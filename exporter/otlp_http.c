@@ -8,7 +8,6 @@
  * the OTLP specification: 429, 502, 503, 504, and no answer.
  */
 #include <errno.h>
-#include <libdeflate.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -16,8 +15,10 @@
 
 #include "../user/lib/clock.h"
 #include "../user/lib/libcurl.h"
+#include "../user/lib/log.h"
 #include "env.h"
 #include "exporter.h"
+#include "gzip.h"
 #include "otlp.h"
 
 /* Limits of the OTLP specification. */
@@ -39,7 +40,7 @@ struct otlp_http {
 	CURLM *multi;
 	CURL *easy;
 	struct curl_slist *headers;
-	struct libdeflate_compressor *gzip; /* NULL: bodies are sent as they are */
+	struct gzip *gzip; /* NULL: bodies are sent as they are */
 	struct response response;
 	char error[CURL_ERROR_SIZE];
 	_Atomic int64_t deadline_ns; /* from hurry() */
@@ -101,7 +102,7 @@ static int set_headers(struct otlp_http *h)
 	int err = add_header(h, s->encoding == OTLP_JSON ? "Content-Type: application/json"
 							 : "Content-Type: application/x-protobuf");
 
-	if (!err && s->gzip)
+	if (!err && h->gzip)
 		err = add_header(h, "Content-Encoding: gzip");
 	if (!err)
 		err = add_header(h, "Expect:"); /* no 100-continue: it costs a round trip a batch */
@@ -148,7 +149,7 @@ static void otlp_http__close(void *state)
 		curl.multi_cleanup(h->multi);
 	if (h->headers)
 		curl.slist_free_all(h->headers);
-	libdeflate_free_compressor(h->gzip);
+	gzip__free(h->gzip);
 	free(h->response.p);
 	otlp_settings__free(&h->settings);
 	free(h);
@@ -156,20 +157,18 @@ static void otlp_http__close(void *state)
 
 static int set_up(struct otlp_http *h, const char *version)
 {
+	char why[256];
+
+	if (h->settings.gzip) {
+		h->gzip = gzip__new(why, sizeof(why));
+		if (!h->gzip)
+			log_warn("spans are sent uncompressed: %s", why);
+	}
 	h->multi = curl.multi_init();
 	h->easy = curl.easy_init();
 	if (!h->multi || !h->easy || set_headers(h) < 0)
 		return -ENOMEM;
 	set_transport(h, version);
-	/*
-	 * The fastest level: most of what there is to gain (keys repeat in each span) at a third of
-	 * the CPU time.
-	 */
-	if (h->settings.gzip) {
-		h->gzip = libdeflate_alloc_compressor(1);
-		if (!h->gzip)
-			return -ENOMEM;
-	}
 	return 0;
 }
 
@@ -226,16 +225,17 @@ struct body {
 /* *body becomes its gzip form. */
 static int compress_body(struct otlp_http *h, struct body *body)
 {
-	size_t bound = libdeflate_gzip_compress_bound(h->gzip, body->mem.n);
+	size_t bound = gzip__bound(body->mem.n);
 	struct bytes packed = { .p = malloc(bound) };
 
 	if (!packed.p)
 		return -ENOMEM;
-	packed.n = libdeflate_gzip_compress(h->gzip, body->mem.p + body->at, body->mem.n, packed.p,
-					    bound);
-	if (!packed.n) {
+	int err = gzip__pack(h->gzip, body->mem.p + body->at, body->mem.n, packed.p, bound,
+			     &packed.n);
+
+	if (err) {
 		free(packed.p);
-		return -EIO;
+		return err;
 	}
 	free(body->mem.p);
 	*body = (struct body){ .mem = packed };
@@ -255,7 +255,7 @@ static bool make_body(struct otlp_http *h, struct span *const *spans, size_t n, 
 		say(a, "a request of %zu bytes is larger than OTLP allows", body->mem.n);
 		return false;
 	}
-	if (!err && h->settings.gzip)
+	if (!err && h->gzip)
 		err = compress_body(h, body);
 	if (err) {
 		a->result = EXPORT_RETRY;

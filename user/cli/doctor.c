@@ -225,6 +225,7 @@ static void show_own_libraries(const struct options *o)
 	} own[] = {
 		{ SONAME_curl, "sends OTLP",
 		  "spans to the terminal and to files, not to a collector" },
+		{ SONAME_isal, "compresses what is sent", "spans sent uncompressed" },
 		{ SONAME_capstone, "finds the places of probes",
 		  "sockets: TLS and calls of client libraries are not seen" },
 		{ SONAME_websockets, "puts the helper into Node.js (--node-helper)",
