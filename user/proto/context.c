@@ -66,6 +66,14 @@ bool context__take(struct facts_context *c, struct message *m, struct slice name
 	return false;
 }
 
+bool context__none(const struct facts_context *c)
+{
+	for (size_t i = 0; i < sizeof(carriers) / sizeof(carriers[0]); i++)
+		if (((const struct slice *)((const char *)c + carriers[i].at))->p)
+			return false;
+	return true;
+}
+
 /* sqlcommenter encodes with percent signs, then quotes with backslashes; empty: there is no room. */
 static struct slice decode(struct slice s, struct arena *keep)
 {

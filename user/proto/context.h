@@ -15,6 +15,9 @@
 bool context__take(struct facts_context *c, struct message *m, struct slice name,
 		   struct slice value);
 
+/* Nothing of it was taken. */
+bool context__none(const struct facts_context *c);
+
 /*
  * What the comment at the end of a statement says: key='value',key='value', percent-encoded
  * (sqlcommenter). Decoded values are kept in `keep`.

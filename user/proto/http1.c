@@ -65,6 +65,7 @@ struct http1 {
 	bool final_seen;     /* a final response came after the last request's header block */
 	bool leave;          /* another protocol from here on */
 	bool h2c;            /* and that is HTTP/2 */
+	struct http1_last last[2];
 };
 
 /* ---- the queue of methods ---- */
@@ -78,10 +79,10 @@ static enum method_class method_class(struct slice method)
 
 static void queue__push(struct http1 *st, enum method_class method)
 {
-	struct run *last = st->runs ? &st->queue[st->runs - 1] : NULL;
+	uint32_t last = st->runs - 1; /* if there are any */
 
-	if (last && last->method == method) {
-		last->n++;
+	if (st->runs && st->queue[last].method == method) {
+		st->queue[last].n++;
 		return;
 	}
 	if (st->runs == st->room) {
@@ -91,9 +92,9 @@ static void queue__push(struct http1 *st, enum method_class method)
 
 		if (!queue) {
 			st->doubt = true;
-			if (last) {
-				last->method = UNKNOWN;
-				last->n++;
+			if (st->runs) {
+				st->queue[last].method = UNKNOWN;
+				st->queue[last].n++;
 			}
 			return;
 		}
@@ -187,25 +188,23 @@ static ssize_t end_here(struct side *s, enum phase next, size_t size, enum messa
 	return (ssize_t)size;
 }
 
+/* A header block was read, of `size` bytes; 0: it was cut. */
 static ssize_t request_head(struct http1 *st, const struct proto_in *in, size_t size,
-			    struct message *m, enum message_state *what)
+			    const struct http1_framing *f, struct message *m,
+			    enum message_state *what)
 {
 	struct http1_message *h = m->data;
-	struct http1_framing f;
-	bool cut = size == 0;
 
-	if (!http1__read_request(m, in->data, cut ? in->len : size, cut, &f))
-		return PARSE_BAD;
 	if (st->doubt && in->fresh) {
 		st->runs = 0;
 		st->doubt = false;
 	}
 	queue__push(st, method_class(h->method));
 	st->final_seen = false;
-	if (!cut)
-		return begin_body(&st->side[PROTO_REQ], PROTO_REQ, &f, size, m, what);
+	if (size)
+		return begin_body(&st->side[PROTO_REQ], PROTO_REQ, f, size, m, what);
 	m->truncated = true;
-	st->side[PROTO_REQ] = (struct side){ .phase = UNSEEN, .chunked = f.chunked, .gap = true };
+	st->side[PROTO_REQ] = (struct side){ .phase = UNSEEN, .chunked = f->chunked, .gap = true };
 	*what = MESSAGE_HEAD;
 	return (ssize_t)in->len;
 }
@@ -221,16 +220,14 @@ static ssize_t response_cut(struct side *s, const struct proto_in *in,
 }
 
 static ssize_t response_head(struct http1 *st, const struct proto_in *in, size_t size,
-			     struct message *m, enum message_state *what)
+			     const struct http1_framing *f, struct message *m,
+			     enum message_state *what)
 {
 	struct http1_message *h = m->data;
 	struct side *s = &st->side[PROTO_RESP];
 	enum method_class method = queue__front(st);
-	struct http1_framing f;
 	bool cut = size == 0;
 
-	if (!http1__read_response(m, in->data, cut ? in->len : size, cut, &f))
-		return PARSE_BAD;
 	if (cut)
 		size = in->len;
 	if (h->status < 200 && h->status != 101) { /* interim: the response proper follows */
@@ -243,7 +240,7 @@ static ssize_t response_head(struct http1 *st, const struct proto_in *in, size_t
 	m->truncated |= cut;
 	if (h->status == 101 || (method == CONNECT && h->status < 300)) {
 		st->leave = true;
-		st->h2c = h->status == 101 && f.h2c;
+		st->h2c = h->status == 101 && f->h2c;
 		return end_here(s, AT_START, size, what);
 	}
 	bool no_body = method == HEAD || h->status == 204 || h->status == 304;
@@ -251,12 +248,22 @@ static ssize_t response_head(struct http1 *st, const struct proto_in *in, size_t
 	if (no_body)
 		h->body = 0;
 	if (cut)
-		return no_body ? end_here(s, LOST, size, what) : response_cut(s, in, &f, what);
+		return no_body ? end_here(s, LOST, size, what) : response_cut(s, in, f, what);
 	if (no_body)
 		return end_here(s, AT_START, size, what);
-	if (method == UNKNOWN && (f.coded || !f.has_length || f.length))
+	if (method == UNKNOWN && (f->coded || !f->has_length || f->length))
 		return end_here(s, LOST, size, what);
-	return begin_body(s, PROTO_RESP, &f, size, m, what);
+	return begin_body(s, PROTO_RESP, f, size, m, what);
+}
+
+static bool read_head(enum proto_dir dir, const struct proto_in *in, size_t size, struct message *m,
+		      struct http1_framing *f)
+{
+	bool cut = size == 0;
+	size_t n = cut ? in->len : size;
+
+	return dir == PROTO_REQ ? http1__read_request(m, in->data, n, cut, f)
+				: http1__read_response(m, in->data, n, cut, f);
 }
 
 static ssize_t parse_start(struct http1 *st, enum proto_dir dir, const struct proto_in *in,
@@ -272,7 +279,15 @@ static ssize_t parse_start(struct http1 *st, enum proto_dir dir, const struct pr
 		*what = MESSAGE_IGNORE;
 		return (ssize_t)blank;
 	}
-	size_t size = head_size(s, in->data, in->len);
+	struct http1_framing f;
+	size_t size = http1__again(&st->last[dir], dir, m, in->data, in->len, &f);
+
+	if (size) {
+		s->scanned = 0;
+		return dir == PROTO_REQ ? request_head(st, in, size, &f, m, what)
+					: response_head(st, in, size, &f, m, what);
+	}
+	size = head_size(s, in->data, in->len);
 	/* Of a whole block the start line is judged when it is read. */
 	enum line start = size ? LINE_YES
 			       : http1__start_line(dir, in->data, in->len, in->gap_follows);
@@ -285,13 +300,15 @@ static ssize_t parse_start(struct http1 *st, enum proto_dir dir, const struct pr
 	/* Text has no NUL: whatever this is, it is no header block. */
 	if (memchr(in->data, '\0', size ? size : in->len))
 		return PARSE_BAD;
-	ssize_t n = dir == PROTO_REQ ? request_head(st, in, size, m, what)
-				     : response_head(st, in, size, m, what);
-
 	/*
 	 * Too little was seen before the gap to tell anything: that is no mistake of the sender's.
 	 */
-	return n == PARSE_BAD && !size && start == LINE_MORE ? 0 : n;
+	if (!read_head(dir, in, size, m, &f))
+		return !size && start == LINE_MORE ? 0 : PARSE_BAD;
+	if (size)
+		http1__remember(&st->last[dir], dir, m, in->data, size, &f);
+	return dir == PROTO_REQ ? request_head(st, in, size, &f, m, what)
+				: response_head(st, in, size, &f, m, what);
 }
 
 /* ---- bodies ---- */

@@ -49,4 +49,31 @@ bool http1__read_request(struct message *m, const uint8_t *p, size_t size, bool 
 bool http1__read_response(struct message *m, const uint8_t *p, size_t size, bool cut,
 			  struct http1_framing *f);
 
+struct http1_line {
+	size_t method;             /* bytes of it, at 0 */
+	size_t target, target_end; /* as far as seen */
+	size_t version;            /* index of "HTTP/1.x", whole with LINE_YES */
+};
+
+/* Where the header lines behind a whole request line at `p` begin; 0: it is none, or not whole. */
+size_t http1__request_line(const uint8_t *p, size_t len, struct http1_line *line);
+/* What that says, into `m`. */
+void http1__keep_line(struct message *m, const uint8_t *p, const struct http1_line *line);
+
+/* A connection's, of each direction: which of the header blocks that are kept it saw last. */
+struct http1_last {
+	uint8_t block, misses;
+};
+
+/*
+ * If the bytes at `p` are a whole header block that says what one said before, byte by byte (of a
+ * request: but for the request line): what reading it would do to `m` and *f, and its size. 0: it is
+ * to be read.
+ */
+size_t http1__again(struct http1_last *last, enum proto_dir dir, struct message *m,
+		    const uint8_t *p, size_t len, struct http1_framing *f);
+/* A whole block was read, for the next time. */
+void http1__remember(struct http1_last *last, enum proto_dir dir, struct message *m,
+		     const uint8_t *p, size_t size, const struct http1_framing *f);
+
 #endif /* WEFT_HTTP1_H */

@@ -17,12 +17,6 @@ struct head {
 	bool request;
 };
 
-struct request_line {
-	size_t method;             /* bytes of it, at 0 */
-	size_t target, target_end; /* as far as seen */
-	size_t version;            /* index of "HTTP/1.x", whole with LINE_YES */
-};
-
 static const uint8_t token_char[256] = {
 	/* RFC 9110, 5.6.2 */
 	['0' ... '9'] = 1, ['a' ... 'z'] = 1, ['A' ... 'Z'] = 1, ['!'] = 1, ['#'] = 1, ['$'] = 1,
@@ -51,12 +45,12 @@ static bool could_start(const uint8_t *p, size_t len, struct slice prefix)
 	return memcmp(p, prefix.p, len < prefix.n ? len : prefix.n) == 0;
 }
 
-static enum line request_line__parse(const uint8_t *p, size_t len, struct request_line *r)
+static enum line request_line__parse(const uint8_t *p, size_t len, struct http1_line *r)
 {
 	const struct slice http = SLICE("HTTP/1.");
 	size_t i = 0;
 
-	*r = (struct request_line){ 0 };
+	*r = (struct http1_line){ 0 };
 	while (i < len && token_char[p[i]])
 		if (++i > METHOD_MAX)
 			return LINE_NO;
@@ -84,7 +78,7 @@ static enum line request_line__parse(const uint8_t *p, size_t len, struct reques
 }
 
 /* A known method and a path that goes on: no version in sight, but no other protocol starts so. */
-static bool request_line__certain(const uint8_t *p, const struct request_line *r)
+static bool request_line__certain(const uint8_t *p, const struct http1_line *r)
 {
 	if (r->target_end <= r->target || p[r->target] != '/')
 		return false;
@@ -110,7 +104,7 @@ static enum line status_line__parse(const uint8_t *p, size_t len, int *status)
 }
 
 /* As good as whole: its end was cut off, but what is there leaves no doubt. */
-static bool is_request(enum line is, bool cut, const uint8_t *p, const struct request_line *r)
+static bool is_request(enum line is, bool cut, const uint8_t *p, const struct http1_line *r)
 {
 	return is == LINE_YES || (cut && is == LINE_MORE && r->target_end >= PREFIX_CERTAIN &&
 				  request_line__certain(p, r));
@@ -118,7 +112,7 @@ static bool is_request(enum line is, bool cut, const uint8_t *p, const struct re
 
 enum line http1__start_line(enum proto_dir dir, const uint8_t *p, size_t len, bool cut)
 {
-	struct request_line r;
+	struct http1_line r;
 	int status;
 
 	if (dir == PROTO_RESP)
@@ -361,11 +355,30 @@ static const uint8_t *line_end(const uint8_t *p, const uint8_t *end)
 	return p < end && *p == '\n' ? p + 1 : NULL;
 }
 
+size_t http1__request_line(const uint8_t *p, size_t len, struct http1_line *line)
+{
+	if (request_line__parse(p, len, line) != LINE_YES)
+		return 0;
+	const uint8_t *next = line_end(p + line->version + 8, p + len);
+
+	return next ? (size_t)(next - p) : 0;
+}
+
+void http1__keep_line(struct message *m, const uint8_t *p, const struct http1_line *line)
+{
+	struct http1_message *h = m->data;
+
+	h->method = message__keep(m, slice__from(p, line->method));
+	h->target = message__keep(m,
+				  slice__from(p + line->target, line->target_end - line->target));
+	h->version = keep_version(m, p + line->version);
+}
+
 /*
  * Credentials in an absolute target can't be told from a host while the authority's end is not
  * seen.
  */
-static bool ends_in_authority(const uint8_t *p, const struct request_line *r)
+static bool ends_in_authority(const uint8_t *p, const struct http1_line *r)
 {
 	struct slice t = slice__from(p + r->target, r->target_end - r->target);
 	const char *colon = memchr(t.p, ':', t.n);
@@ -381,7 +394,7 @@ bool http1__read_request(struct message *m, const uint8_t *p, size_t size, bool 
 {
 	struct http1_message *h = m->data;
 	struct head head = { .h = h, .m = m, .f = f, .request = true };
-	struct request_line r;
+	struct http1_line r;
 	enum line is = request_line__parse(p, size, &r);
 	const uint8_t *next = NULL;
 
