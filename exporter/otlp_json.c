@@ -43,7 +43,7 @@ static void put_attr(struct json_out *j, const struct attr *a)
 {
 	begin_attr(j, a->key);
 	switch (a->type) {
-	case ATTR_STR: put_str_value(j, a->s); break;
+	case ATTR_STR: put_str_value(j, attr__text(a)); break;
 	case ATTR_INT: put_int_value(j, a->i); break;
 	case ATTR_BOOL:
 		json_out__lit(j, "boolValue");

@@ -231,8 +231,8 @@ static inline uint8_t *back_value(uint8_t *p, const struct attr *a)
 {
 	switch ((enum attr_type)a->type) {
 	case ATTR_STR:
-		p = back_raw(p, a->s.p, a->s.n);
-		p = back_varint(p, a->s.n);
+		p = back_raw(p, a->text, a->text_n);
+		p = back_varint(p, a->text_n);
 		*--p = TAG(ANY_STRING, BYTES);
 		break;
 	case ATTR_INT:
@@ -257,8 +257,8 @@ static inline bool is_same(const struct written *l, const struct attr *a)
 	if (l->key != a->key || l->type != a->type)
 		return false;
 	if (a->type == ATTR_STR)
-		return l->value_n == a->s.n &&
-		       copy__same(l->bytes + sizeof(l->bytes) - l->value_n, a->s.p, l->value_n);
+		return l->value_n == a->text_n &&
+		       copy__same(l->bytes + sizeof(l->bytes) - l->value_n, a->text, l->value_n);
 	return a->type == ATTR_INT && l->i == a->i;
 }
 
@@ -269,7 +269,7 @@ static void remember(struct written *l, const struct attr *a, const uint8_t *p, 
 		return;
 	l->type = a->type;
 	l->n = (uint8_t)n;
-	l->value_n = a->type == ATTR_STR ? a->s.n : 0;
+	l->value_n = a->type == ATTR_STR ? a->text_n : 0;
 	l->i = a->type == ATTR_INT ? a->i : 0;
 	copy__short(l->bytes + sizeof(l->bytes) - n, p, n);
 }
@@ -280,7 +280,7 @@ static void remember(struct written *l, const struct attr *a, const uint8_t *p, 
  */
 static void put_attr(struct wire *w, struct written *l, const struct attr *a)
 {
-	if (!room(w, (a->type == ATTR_STR ? a->s.n : 8) + a->key_len + 6 * VARINT_MAX))
+	if (!room(w, (a->type == ATTR_STR ? a->text_n : 8) + a->key_len + 6 * VARINT_MAX))
 		return;
 	if (w->at >= sizeof(l->bytes) && is_same(l, a)) {
 		/* What is copied too much lies where nothing is written yet. */

@@ -582,7 +582,7 @@ struct span *feed__span(struct feed *f, enum span_kind kind, const char *key, co
 		const struct attr *a = span__attr(f->spans[i], key);
 
 		if (f->spans[i]->kind != kind || !a || a->type != ATTR_STR ||
-		    !slice__eq(a->s, slice__cstr(value)))
+		    !slice__eq(attr__text(a), slice__cstr(value)))
 			continue;
 		found = f->spans[i];
 		n++;
@@ -604,7 +604,8 @@ bool feed__is_child(const struct span *child, const struct span *parent, const c
 
 	return !memcmp(child->parent_id, parent->span_id, 8) &&
 	       !memcmp(child->trace_id, parent->trace_id, 16) &&
-	       child->start_ns >= parent->start_ns && a && slice__eq(a->s, slice__cstr(source));
+	       child->start_ns >= parent->start_ns && a &&
+	       slice__eq(attr__text(a), slice__cstr(source));
 }
 
 void feed__sleep(struct feed *f, uint32_t tid)

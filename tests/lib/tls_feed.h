@@ -49,7 +49,7 @@ static inline bool text_is(const struct span *s, const char *key, const char *va
 {
 	const struct attr *a = span__attr(s, key);
 
-	return a && slice__eq(a->s, slice__cstr(value));
+	return a && slice__eq(attr__text(a), slice__cstr(value));
 }
 
 static inline struct span *url(struct feed *f, const char *path)

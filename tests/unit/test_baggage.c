@@ -32,8 +32,8 @@ static void expect(const char *key, const char *value)
 	if (!value)
 		cr_expect_null(a, "%s", key);
 	else
-		cr_expect(a && slice__eq(a->s, slice__cstr(value)), "%s: %.*s, not %s", key,
-			  a ? (int)a->s.n : 1, a ? a->s.p : "-", value);
+		cr_expect(a && slice__eq(attr__text(a), slice__cstr(value)), "%s: %.*s, not %s",
+			  key, a ? (int)a->text_n : 1, a ? a->text : "-", value);
 }
 
 static void set(const char *header, const char *const *keys)

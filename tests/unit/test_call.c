@@ -23,8 +23,8 @@ static const char *str(const struct span *s, const char *key)
 	const struct attr *a = s ? span__attr(s, key) : NULL;
 	char *out = buf[at++ % 4];
 
-	snprintf(out, sizeof(buf[0]), "%.*s", a && a->type == ATTR_STR ? (int)a->s.n : 0,
-		 a && a->type == ATTR_STR ? a->s.p : "");
+	snprintf(out, sizeof(buf[0]), "%.*s", a && a->type == ATTR_STR ? (int)a->text_n : 0,
+		 a && a->type == ATTR_STR ? a->text : "");
 	return out;
 }
 

@@ -89,9 +89,9 @@ static unsigned by_content(struct feed *f, const char *path)
 		const struct attr *url = span__attr(f->spans[i], "url.full"),
 				  *source = span__attr(f->spans[i], "weft.parent.source");
 
-		n += url && url->s.n > strlen(path) && source &&
-		     slice__eq(source->s, SLICE("content")) &&
-		     !memcmp(url->s.p + url->s.n - strlen(path), path, strlen(path));
+		n += url && url->text_n > strlen(path) && source &&
+		     slice__eq(attr__text(source), SLICE("content")) &&
+		     !memcmp(url->text + url->text_n - strlen(path), path, strlen(path));
 	}
 	return n;
 }

@@ -89,8 +89,8 @@ static void expect_text(const char *key, const char *want)
 		return;
 	}
 	cr_expect_eq(a->type, ATTR_STR, "%s is no text", key);
-	cr_expect(slice__eq(a->s, slice__cstr(want)), "%s: wanted %s, got " SLICE_FMT, key, want,
-		  SLICE_ARG(a->s));
+	cr_expect(slice__eq(attr__text(a), slice__cstr(want)), "%s: wanted %s, got " SLICE_FMT, key,
+		  want, SLICE_ARG(attr__text(a)));
 }
 
 static void expect_int(const char *key, int64_t want)
@@ -198,7 +198,7 @@ Test(db_span, errors)
 	expect_text("error.type", NULL);
 	for (unsigned i = 0; i < made->n_attrs; i++)
 		cr_expect(made->attrs[i].type != ATTR_STR ||
-			  !memmem(made->attrs[i].s.p, made->attrs[i].s.n, "secret", 6));
+			  !memmem(made->attrs[i].text, made->attrs[i].text_n, "secret", 6));
 }
 
 /* {summary}; {operation} {target}; {target}; {system} */
@@ -284,5 +284,5 @@ Test(db_span, bad_utf8_reaches_neither_name_nor_text)
 	const struct attr *text = span__attr(made, "db.query.text");
 
 	cr_assert_not_null(text);
-	cr_expect_null(memchr(text->s.p, 0xff, text->s.n));
+	cr_expect_null(memchr(text->text, 0xff, text->text_n));
 }

@@ -42,12 +42,12 @@ static int number(const struct attr *a)
 
 	if (!a || a->type != ATTR_STR)
 		return a ? (int)a->i : -1;
-	for (size_t i = 0; i < a->s.n; i++)
-		if (a->s.p[i] >= '0' && a->s.p[i] <= '9')
-			n = (n < 0 || (i && (a->s.p[i - 1] < '0' || a->s.p[i - 1] > '9'))
+	for (size_t i = 0; i < a->text_n; i++)
+		if (a->text[i] >= '0' && a->text[i] <= '9')
+			n = (n < 0 || (i && (a->text[i - 1] < '0' || a->text[i - 1] > '9'))
 				     ? 0
 				     : n * 10) +
-			    a->s.p[i] - '0';
+			    a->text[i] - '0';
 	return n;
 }
 
@@ -497,7 +497,8 @@ static bool is_own(const struct span *s, enum speech speech, bool *has)
 	if (speech == POSTGRES)
 		return is_beginning(number(span__attr(s, "db.query.text")), number(code));
 	/* "PIPELINE" of several is not made here. */
-	return op && code->s.n == op->s.n + 1 && !memcmp(code->s.p + 1, op->s.p, op->s.n);
+	return op && code->text_n == op->text_n + 1 &&
+	       !memcmp(code->text + 1, op->text, op->text_n);
 }
 
 /* Returns the requests that have no answer; all that have one must have their own. */

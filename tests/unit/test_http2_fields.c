@@ -125,7 +125,7 @@ static const char *text(const struct span *s, const char *key)
 	static char out[256];
 	const struct attr *a = span__attr(s, key);
 
-	snprintf(out, sizeof(out), SLICE_FMT, SLICE_ARG(a ? a->s : SLICE("(none)")));
+	snprintf(out, sizeof(out), SLICE_FMT, SLICE_ARG(a ? attr__text(a) : SLICE("(none)")));
 	return out;
 }
 

@@ -130,7 +130,7 @@ static const char *text(struct peer *p, unsigned i, const char *key)
 	cr_assert_gt(p->f->n_spans, i, "%u spans", p->f->n_spans);
 	const struct attr *a = span__attr(p->f->spans[i], key);
 
-	snprintf(out, sizeof(out), SLICE_FMT, SLICE_ARG(a ? a->s : SLICE("(none)")));
+	snprintf(out, sizeof(out), SLICE_FMT, SLICE_ARG(a ? attr__text(a) : SLICE("(none)")));
 	return out;
 }
 

@@ -66,7 +66,7 @@ static const char *text(const char *key)
 	if (a->type == ATTR_INT)
 		snprintf(to, sizeof(out[0]), "%lld", (long long)a->i);
 	else
-		snprintf(to, sizeof(out[0]), "%.*s", (int)a->s.n, a->s.p);
+		snprintf(to, sizeof(out[0]), "%.*s", (int)a->text_n, a->text);
 	return to;
 }
 
@@ -415,22 +415,22 @@ Test(http_span, long_targets)
 	make(SPAN_CLIENT, &f, &tcp_ends);
 	const struct attr *a = span__attr(made, "url.full");
 
-	cr_expect_eq(a->s.n, SPAN_VALUE_MAX);
-	cr_expect(slice__starts(a->s, SLICE("http://h/a?sig=REDACTED&aaa")));
+	cr_expect_eq(a->text_n, SPAN_VALUE_MAX);
+	cr_expect(slice__starts(attr__text(a), SLICE("http://h/a?sig=REDACTED&aaa")));
 	/* A secret at the limit, and one beyond it, are no exception. */
 	memset(target, 'b', n);
 	target[0] = '/';
 	memcpy(target + SPAN_VALUE_MAX - 40, "?x=y&sig=", 9);
 	make(SPAN_CLIENT, &f, &tcp_ends);
 	a = span__attr(made, "url.full");
-	cr_expect_null(memmem(a->s.p, a->s.n, "sig=b", 5));
-	cr_expect_not_null(memmem(a->s.p, a->s.n, "sig=REDACTED", 12));
+	cr_expect_null(memmem(a->text, a->text_n, "sig=b", 5));
+	cr_expect_not_null(memmem(a->text, a->text_n, "sig=REDACTED", 12));
 	/* User info without an end in sight: nothing of it is shown. */
 	memset(target, 'c', n);
 	memcpy(target, "http://me:pw", 12);
 	make(SPAN_CLIENT, &f, &tcp_ends);
-	cr_expect_null(memmem(span__attr(made, "url.full")->s.p, span__attr(made, "url.full")->s.n,
-			      "pw", 2));
+	cr_expect_null(memmem(span__attr(made, "url.full")->text,
+			      span__attr(made, "url.full")->text_n, "pw", 2));
 	EXPECT("server.address", "h");
 	free(target);
 }
@@ -577,7 +577,7 @@ static void expect_same(const struct span *a, const struct span *b)
 		cr_assert_eq(x->type, y->type);
 		cr_assert_eq(span__attr(b, x->key), y);
 		if (x->type == ATTR_STR)
-			cr_assert(slice__eq(x->s, y->s), "%s", x->key);
+			cr_assert(slice__eq(attr__text(x), attr__text(y)), "%s", x->key);
 		else
 			cr_assert_eq(x->i, y->i, "%s", x->key);
 	}

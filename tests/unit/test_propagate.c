@@ -46,7 +46,7 @@ Test(propagate, received)
 	cr_expect(in_trace(a, 0xaa));
 	cr_expect(all(a->parent_id, 8, 0xbb));
 	cr_expect(a->flags & 0x200, "the parent is remote");
-	cr_expect(slice__eq(span__attr(a, "weft.parent.source")->s, SLICE("remote")));
+	cr_expect(slice__eq(attr__text(span__attr(a, "weft.parent.source")), SLICE("remote")));
 	cr_expect(feed__is_root(server(f, "/b")), "the next request had none");
 	feed__free(f);
 }

@@ -59,7 +59,7 @@ static const char *text(const char *key)
 	if (a->type == ATTR_INT)
 		snprintf(to, sizeof(out[0]), "%lld", (long long)a->i);
 	else
-		snprintf(to, sizeof(out[0]), "%.*s", (int)a->s.n, a->s.p);
+		snprintf(to, sizeof(out[0]), "%.*s", (int)a->text_n, a->text);
 	return to;
 }
 

@@ -13,8 +13,8 @@ static void expect_str(const struct span *s, const char *key, const char *want)
 
 	cr_assert_not_null(a, "%s is missing", key);
 	cr_assert_eq(a->type, ATTR_STR, "%s is no string", key);
-	cr_assert(a->s.n == strlen(want) && !memcmp(a->s.p, want, a->s.n),
-		  "%s is \"%.*s\", not \"%s\"", key, (int)a->s.n, a->s.p, want);
+	cr_assert(a->text_n == strlen(want) && !memcmp(a->text, want, a->text_n),
+		  "%s is \"%.*s\", not \"%s\"", key, (int)a->text_n, a->text, want);
 }
 
 static const char *cleaned(const char *bytes, size_t n)
@@ -25,7 +25,7 @@ static const char *cleaned(const char *bytes, size_t n)
 	span__set_str(s, "k", slice__from(bytes, n));
 	const struct attr *a = span__attr(s, "k");
 
-	snprintf(out, sizeof(out), "%.*s", (int)a->s.n, a->s.p);
+	snprintf(out, sizeof(out), "%.*s", (int)a->text_n, a->text);
 	span__free(s);
 	return out;
 }
@@ -158,7 +158,7 @@ static size_t kept_of(size_t n)
 	memset(text, 'a', n);
 	memcpy(text + n, "\xe2\x82\xac", 3);
 	span__set_str(s, "k", slice__from(text, n + 3));
-	size_t kept = span__attr(s, "k")->s.n;
+	size_t kept = span__attr(s, "k")->text_n;
 
 	free(text);
 	span__free(s);
@@ -181,7 +181,7 @@ Test(span, replacements_do_not_grow_beyond_the_limit)
 
 	memset(text, 0xff, sizeof(text));
 	span__set_str(s, "k", slice__from(text, sizeof(text)));
-	cr_assert_eq(span__attr(s, "k")->s.n, SPAN_VALUE_MAX / 3 * 3);
+	cr_assert_eq(span__attr(s, "k")->text_n, SPAN_VALUE_MAX / 3 * 3);
 	span__free(s);
 }
 
@@ -199,7 +199,7 @@ Test(span, a_full_arena_drops_values_and_counts_them)
 	cr_assert_geq(s->n_attrs, 15);
 	cr_assert_lt(s->n_attrs, 17);
 	for (unsigned i = 0; i < s->n_attrs; i++)
-		cr_assert_eq(s->attrs[i].s.n, SPAN_VALUE_MAX, "no value is cut by that");
+		cr_assert_eq(s->attrs[i].text_n, SPAN_VALUE_MAX, "no value is cut by that");
 	span__free(s);
 }
 

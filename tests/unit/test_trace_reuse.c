@@ -29,8 +29,8 @@ static struct span *client(struct feed *f, const char *path)
 	for (unsigned i = 0; i < f->n_spans; i++) {
 		const struct attr *url = span__attr(f->spans[i], "url.full");
 
-		if (url && url->s.n >= strlen(path) &&
-		    !memcmp(url->s.p + url->s.n - strlen(path), path, strlen(path)))
+		if (url && url->text_n >= strlen(path) &&
+		    !memcmp(url->text + url->text_n - strlen(path), path, strlen(path)))
 			return f->spans[i];
 	}
 	cr_assert_fail("no call of %s", path);

@@ -23,8 +23,8 @@ static struct span *of_path(struct feed *f, enum span_kind kind, const char *key
 	for (unsigned i = 0; i < f->n_spans; i++) {
 		const struct attr *a = span__attr(f->spans[i], key);
 
-		if (f->spans[i]->kind == kind && a && a->s.n >= strlen(path) &&
-		    !memcmp(a->s.p + a->s.n - strlen(path), path, strlen(path)))
+		if (f->spans[i]->kind == kind && a && a->text_n >= strlen(path) &&
+		    !memcmp(a->text + a->text_n - strlen(path), path, strlen(path)))
 			return f->spans[i];
 	}
 	cr_assert_fail("no span of %s", path);

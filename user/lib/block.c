@@ -2,61 +2,35 @@
 #include "block.h"
 
 #include <malloc.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define PLAIN_MALLOC 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#define PLAIN_MALLOC 1
-#endif
-
-#define STEP 64 /* sizes are rounded up to a multiple of this */
-#define CLASSES 40
 #define TRIM_BYTES (256u << 10)
 
-struct block {
-	struct block *next;
-};
-
-/* Blocks of one size. */
-struct class
-{
-	struct block *free;
-	size_t n, least; /* in `free`: now, and the fewest since it was trimmed */
-	/* What other threads gave back: they push one, the owner takes all. */
-	_Atomic(struct block *) returned;
-};
-
-static struct class classes[CLASSES];
-/* A variable of the thread that gets blocks stands for it. */
-static _Atomic(const void *) owner;
-static _Thread_local char self;
+struct block_class block_classes[BLOCK_CLASSES];
+_Atomic(const void *) block_owner;
+_Thread_local char block_self;
 
 static bool is_owner(bool claim)
 {
-	const void *is = atomic_load_explicit(&owner, memory_order_relaxed);
+	const void *is = atomic_load_explicit(&block_owner, memory_order_relaxed);
 
-	if (!is && claim && atomic_compare_exchange_strong(&owner, &is, &self))
+	if (!is && claim && atomic_compare_exchange_strong(&block_owner, &is, &block_self))
 		return true;
-	return is == &self;
+	return is == &block_self;
 }
 
-static struct class *class_of(size_t size)
+static struct block_class *class_of(size_t size)
 {
-#ifdef PLAIN_MALLOC
+#ifdef BLOCK_PLAIN_MALLOC
 	return NULL;
 #endif
-	size_t i = (size + STEP - 1) / STEP;
+	size_t i = (size + BLOCK_STEP - 1) / BLOCK_STEP;
 
-	return i < CLASSES ? &classes[i] : NULL;
+	return i < BLOCK_CLASSES ? &block_classes[i] : NULL;
 }
 
-static void collect(struct class *c)
+static void collect(struct block_class *c)
 {
 	struct block *b = atomic_exchange_explicit(&c->returned, NULL, memory_order_acquire);
 
@@ -70,13 +44,13 @@ static void collect(struct class *c)
 	}
 }
 
-void *block__get(size_t size)
+void *block__get_slowly(size_t size)
 {
-	struct class *c = class_of(size);
+	struct block_class *c = class_of(size);
 
 	if (!c)
 		return malloc(size);
-	size = (size + STEP - 1) / STEP * STEP;
+	size = (size + BLOCK_STEP - 1) / BLOCK_STEP * BLOCK_STEP;
 	if (!is_owner(true))
 		return malloc(size);
 	/* At once: what waits here is not needed either, and trimming has to know of it. */
@@ -92,9 +66,9 @@ void *block__get(size_t size)
 	return b;
 }
 
-void block__put(void *p, size_t size)
+void block__put_slowly(void *p, size_t size)
 {
-	struct class *c = class_of(size);
+	struct block_class *c = class_of(size);
 	struct block *b = p;
 
 	if (!p)
@@ -121,8 +95,8 @@ void blocks__trim(void)
 
 	if (!is_owner(false))
 		return;
-	for (size_t i = 0; i < CLASSES; i++) {
-		struct class *c = &classes[i];
+	for (size_t i = 0; i < BLOCK_CLASSES; i++) {
+		struct block_class *c = &block_classes[i];
 
 		collect(c);
 		for (; c->least; c->least--, c->n--) {
@@ -130,7 +104,7 @@ void blocks__trim(void)
 
 			c->free = b->next;
 			free(b);
-			freed += i * STEP;
+			freed += i * BLOCK_STEP;
 		}
 		c->least = c->n;
 	}

@@ -136,7 +136,7 @@ static struct slice set_text(struct span *s, const char *key, struct slice text)
 
 	const struct attr *a = text.n ? span__attr(s, key) : NULL;
 
-	return a ? a->s : (struct slice){ "", 0 };
+	return a ? attr__text(a) : (struct slice){ "", 0 };
 }
 
 void span__from_db(struct span *s, const struct facts *f, const struct span_ends *ends,

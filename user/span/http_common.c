@@ -8,10 +8,13 @@
 
 #define KNOWN 32      /* a power of two */
 #define WORDS_MAX 256 /* of what the request says; others are not kept */
-#define TEXT_MAX 288  /* of what the attributes say, as one text */
+#define TEXT_MAX 256  /* of what the attributes say, as one text */
 #define ATTRS_MAX 12
 #define OWN_MAX 6      /* attributes whose texts are the span's own */
 #define ADDRESS_MAX 48 /* of an IP address as text, with what follows it */
+
+/* Texts that make up less than that are in the span itself, behind what the arena keeps there. */
+_Static_assert(TEXT_MAX <= sizeof(((struct span *)NULL)->first_text) - 32, "a span has less room");
 
 /* A span, and what it was made of. */
 struct known {
@@ -105,7 +108,7 @@ bool http_common__give(const struct http_common *c, struct span *s, const struct
 		return false;
 	memcpy(s->attrs, k->attrs, k->n_attrs * sizeof(*k->attrs));
 	for (unsigned i = 0; i < k->n_own; i++)
-		s->attrs[k->own[i].attr].s.p = text.p + k->own[i].at;
+		s->attrs[k->own[i].attr].text = text.p + k->own[i].at;
 	s->attrs[k->port].i = s->attrs[k->peer_port].i = ends->client_port;
 	s->n_attrs = k->n_attrs;
 	s->key_bits = k->key_bits;
@@ -121,14 +124,14 @@ static bool take_texts(struct known *k, const struct span *s)
 	for (unsigned i = 0; i < s->n_attrs; i++) {
 		const struct attr *a = &s->attrs[i];
 
-		if (a->type != ATTR_STR || a->s.p < begin || a->s.p >= end)
+		if (a->type != ATTR_STR || a->text < begin || a->text >= end)
 			continue;
-		if (k->n_own == OWN_MAX || k->text_n + a->s.n > TEXT_MAX)
+		if (k->n_own == OWN_MAX || k->text_n + a->text_n > TEXT_MAX)
 			return false;
-		memcpy(k->text + k->text_n, a->s.p, a->s.n);
+		memcpy(k->text + k->text_n, a->text, a->text_n);
 		k->own[k->n_own].attr = (uint8_t)i;
 		k->own[k->n_own++].at = k->text_n;
-		k->text_n = (uint16_t)(k->text_n + a->s.n);
+		k->text_n = (uint16_t)(k->text_n + a->text_n);
 	}
 	return true;
 }

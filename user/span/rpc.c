@@ -135,7 +135,7 @@ void span__from_rpc(struct span *s, const struct facts *f, const struct span_end
 	span__set_str(s, "rpc.method", r->method);
 	const struct attr *method = span__attr(s, "rpc.method");
 
-	s->name = method ? method->s : slice__cstr(r->system);
+	s->name = method ? attr__text(method) : slice__cstr(r->system);
 	set_server(s, r, ends);
 	set_network(s, ends);
 	set_outcome(s, f);

@@ -106,7 +106,7 @@ void span__put_str(struct span *s, struct span_key key, struct slice value)
 	struct attr *a = span__place(s, key, ATTR_STR);
 
 	if (a)
-		a->s = copy;
+		attr__set_text(a, copy);
 }
 
 void span__put_bool(struct span *s, struct span_key key, bool value)

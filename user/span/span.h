@@ -32,16 +32,29 @@ enum attr_type { ATTR_STR, ATTR_INT, ATTR_BOOL, ATTR_DOUBLE };
 
 struct attr {
 	const char *key; /* static */
-	uint8_t type;    /* enum attr_type */
-	uint8_t key_len;
-	uint16_t key_hash;
 	union {
-		struct slice s; /* valid UTF-8 */
+		const char *text; /* text_n bytes, valid UTF-8: attr__text() */
 		int64_t i;
 		bool b;
 		double d;
 	};
+	uint32_t text_n;
+	uint8_t type; /* enum attr_type */
+	uint8_t key_len;
+	uint16_t key_hash;
 };
+
+static inline struct slice attr__text(const struct attr *a)
+{
+	return slice__from(a->text, a->text_n);
+}
+
+/* Of less than 4 GiB, as all that a span holds. */
+static inline void attr__set_text(struct attr *a, struct slice s)
+{
+	a->text = s.p;
+	a->text_n = (uint32_t)s.n;
+}
 
 #define SPAN_ATTRS_MAX 40
 
@@ -79,8 +92,8 @@ struct span {
 	 * Thousands of spans wait for their trace and for the exporter: as much as nearly all need,
 	 * and no more.
 	 */
-	struct attr first_attrs[18];
-	_Alignas(8) char first_text[384];
+	struct attr first_attrs[16];
+	_Alignas(8) char first_text[304];
 };
 
 struct span *span__new(void);
@@ -148,7 +161,7 @@ static inline void span__put_text(struct span *s, struct span_key key, struct sl
 	struct attr *a = value.n ? span__place(s, key, ATTR_STR) : NULL;
 
 	if (a)
-		a->s = value;
+		attr__set_text(a, value);
 }
 
 static inline void span__put_int(struct span *s, struct span_key key, int64_t value)

@@ -40,56 +40,89 @@ enum evidence {
 	EVIDENCE_MAX,
 };
 
+/*
+ * Thousands wait for their grace to be over, and each is looked at until it is: what is looked at
+ * then comes first, in as few lines of memory as it can.
+ */
 struct node {
-	uint64_t id;     /* never used again; 0 is nobody */
-	struct list all; /* in tracer.nodes, oldest first */
-	bool server;
-	bool third_party;
-	uint32_t pid, tid;   /* who moved the request's first byte */
+	struct list all;     /* in tracer.nodes, oldest first */
+	uint64_t id;         /* never used again; 0 is nobody */
 	uint64_t start, end; /* CLOCK_BOOTTIME ns */
-	bool ended;
+	struct node *parent;
+	uint32_t pid, tid; /* who moved the request's first byte */
+	enum evidence evidence : 8;
+	bool server : 1;
+	bool third_party : 1;
+	bool ended : 1;
+	bool withdrawn : 1;
+	bool judged : 1; /* the guess was tested against its parent's end, once */
+	/* Fixed when the trace, or a part of it, is released: no new parent from then on. */
+	bool pinned : 1;
+	bool remote : 1; /* trace context came with the request */
+	/* the same that went beside it (struct weft_context): sent by a client, received by a server */
+	bool beside : 1;
+	/* runtime layer, client: its runtime told the unit of work that made it */
+	bool unit_told : 1;
+	bool unit_ahead : 1; /* WEFT_F_AHEAD */
+	/* client: made when its request was over, it begins a trace of its own, with a link */
+	bool apart : 1;
+	/* client: its request was released before; as left_span, left_trace */
+	bool left : 1;
+	/* thread layer, client: a thread that had to do with it was seen to do several things at once */
+	bool shared : 1;
+	/* client: made and answered within one call of the thread's (EXCHANGE_IN_CALL) */
+	bool inside : 1;
+	/* client: its thread slept between what made it call, or its answer, and what followed */
+	bool slept : 1;
+	/* client: it waited for the answer, which came in the turn in which it was made */
+	bool waited : 1;
+	bool backward_clash : 1; /* two requests claim it: neither gets it */
+	/* client: whoever claims it answered another request without reading in between */
+	bool claimer_answered_twice : 1;
+	/* client: the first call on a connection, and it is not known for whom that was made */
+	bool maker_unseen : 1;
+	/* hand-over layer, client: the thread that made it has ended since */
+	bool handed_over : 1;
+	/* callback layer: of its loop all is known that follows from the order of its events */
+	bool loop_whole : 1;
+	bool chain_clash : 1; /* two requests claim the ring */
+	bool answering : 1;   /* server: a part of its answer was written */
+	struct list children, sibling;
+	/* callback layer, client: key of the event loop that made it; 0: it was none */
+	uint64_t loop;
 	struct span *span;  /* set when it ended */
-	uint64_t events;    /* in the books for it */
 	struct exchange *x; /* while it has not ended */
+	uint64_t events;    /* in the books for it */
+
 	/* revise.c: it did not end before this; another tells of it */
 	uint64_t end_least;
-	bool withdrawn;
 
-	struct node *parent;
-	enum evidence evidence;
-	struct list children, sibling;
-	bool judged; /* the guess was tested against its parent's end, once */
-
-	/* Fixed when the trace, or a part of it, is released: no new parent from then on. */
-	bool pinned;
 	uint8_t trace_id[16], span_id[8];
 	uint8_t parent_span[8]; /* all zero: a root */
 	unsigned below;         /* calls that were given their ids below this one */
+	uint32_t flags;         /* as in struct span */
 	const char *source;     /* evidence for the parent, static; NULL: a root */
 	double confidence;
-	uint32_t flags;           /* as in struct span */
 	struct slice trace_state; /* in `arena` */
 
-	/* trace context that came with the request */
-	bool remote;
 	uint8_t remote_trace[16], remote_span[8];
-	uint8_t remote_flags;
 	struct slice remote_state; /* in `arena` */
 
-	/* the same that went beside it (struct weft_context): sent by a client, received by a server */
-	bool beside;
 	uint8_t beside_trace[16], beside_span[8];
 	uint64_t
 		beside_cause; /* client: for the request that is there; 0 for none that was known */
 	uint32_t beside_cause_pos;
-	uint64_t on_conn; /* connection and position of the request's first byte */
 	uint32_t on_pos;
+	uint64_t on_conn; /* connection and position of the request's first byte */
 
 	/* socket layer: where the request lies on the wire */
 	uint64_t pair;  /* hash of the two ends; 0: cannot be paired */
 	uint64_t *keys; /* n_keys; NULL: none yet */
-	size_t n_keys;
 	uint64_t first_key;
+	uint32_t n_keys;
+
+	uint8_t remote_flags, left_flags;
+	uint8_t turn; /* client: its event loop's when it was made; 0 none, or not known */
 
 	/* thread layer */
 	uint64_t thread;    /* key of the thread that serves it (server) or made it (client) */
@@ -98,52 +131,25 @@ struct node {
 	uint64_t answerer;
 	uint64_t claimer; /* client: key of the thread whose answer claimed it; 0 nobody */
 	uint64_t pool;    /* client: key of (process, peer) */
-	/* client: a thread that had to do with it was seen to do several things at once */
-	bool shared;
 	/* client: the request that its thread seemed to work for when it made the call; 0 nobody */
 	uint64_t guess;
-	/* client: made and answered within one call of the thread's (EXCHANGE_IN_CALL) */
-	bool inside;
-	uint64_t inside_before; /* the one that its thread made before, since it last read */
-	/* client: its thread slept between what made it call, or its answer, and what followed */
-	bool slept;
-	uint8_t turn; /* client: its event loop's when it was made; 0 none, or not known */
-	bool waited;  /* client: and that waited for the answer, which came in the same turn */
-	bool backward_clash; /* two requests claim it: neither gets it */
-	/* client: whoever claims it answered another request without reading in between */
-	bool claimer_answered_twice;
-	/* client: the first call on a connection, and it is not known for whom that was made */
-	bool maker_unseen;
+	uint64_t
+		inside_before; /* `inside`: the one that its thread made before, since it last read */
 
-	/* hand-over layer, client: the thread that made it has ended since */
-	bool handed_over;
-
-	/* callback layer, client: key of the event loop that made it; 0: it was none */
-	uint64_t loop;
-	bool loop_whole;   /* of that all is known that follows from the order of its events */
+	/* callback layer */
 	struct list chain; /* a ring of the calls that are for the same request */
 	uint64_t cause;    /* which is this one; 0 not known */
-	bool chain_clash;  /* two requests claim the ring */
-	bool answering;    /* server: a part of its answer was written */
 
 	/* content layer, server: a hash of what a proxy passes on; 0: not looked at */
 	uint64_t likeness;
 	/* and the call by which it was; client: the request like it */
 	uint64_t passed_on;
 
-	/* runtime layer, client: its runtime told the unit of work that made it */
-	bool unit_told;
-	bool unit_ahead; /* WEFT_F_AHEAD */
-	/* and this is the connection of its request; 0 it knows none. Server: it came on this one */
+	/* runtime layer: the connection of the unit's request; 0 it knows none. Server: it came on this */
 	uint64_t unit_conn;
 	/* client: how the unit names the request. Server: unit_pos is its place among those kept */
 	uint32_t unit_pos, unit_stream;
-	/* client: made when its request was over, it begins a trace of its own, with a link */
-	bool apart;
-	/* client: its request was released before; as span_id, trace_id */
-	bool left;
 	uint8_t left_trace[16], left_span[8];
-	uint8_t left_flags;
 
 	struct arena arena;
 };

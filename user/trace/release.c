@@ -296,16 +296,33 @@ static void emit(struct tracer *t, struct node *n)
 	trace__unref(trace);
 }
 
-/* In the grace there is still something to learn about the threads. */
-static void judge_all(struct tracer *t, bool at_once)
+/*
+ * Whether anything can become of it now. Nearly all of what is held is in its grace, and need not be
+ * looked at any further.
+ */
+static bool may_leave(const struct tracer *t, const struct node *n)
 {
+	return t->n_loop_calls || t->n_nodes > HELD_MAX || n->apart || grace_is_over(t, n);
+}
+
+/*
+ * In the grace there is still something to learn about the threads. Into `due`, unless that is NULL,
+ * come those that may leave, oldest first; returned is how many.
+ */
+static size_t judge_all(struct tracer *t, bool at_once, struct node **due)
+{
+	size_t n_due = 0;
+
 	LIST_EACH (it, tmp, &t->nodes) {
 		struct node *n = LIST_OF(it, struct node, all);
 
 		if (waits_for_judgement(n) && n->ended && n->parent->ended &&
 		    (at_once || (grace_is_over(t, n->parent) && !handover__waits(t, n))))
 			judge(t, n);
+		if (due && may_leave(t, n))
+			due[n_due++] = n;
 	}
+	return n_due;
 }
 
 /*
@@ -346,23 +363,22 @@ static bool leaves(struct tracer *t, struct serving *s, struct node *n)
 
 void release__settled(struct tracer *t)
 {
-	judge_all(t, false);
+	struct node **due = malloc((t->n_nodes + 1) * sizeof(*due));
+
+	if (!due)
+		return;
 	/*
 	 * Emitting frees nodes anywhere in the list, so those that leave are noted first, by
 	 * number: one may be below another that leaves before it.
 	 */
-	uint64_t *ids = calloc(t->n_nodes + 1, sizeof(*ids));
-	size_t n_ids = 0;
+	size_t n_due = judge_all(t, false, due), n_ids = 0;
+	uint64_t *ids = calloc(n_due + 1, sizeof(*ids));
 	struct serving serving = { 0 };
 
-	if (!ids)
-		return;
-	LIST_EACH (it, tmp, &t->nodes) {
-		struct node *n = LIST_OF(it, struct node, all);
-
-		if (leaves(t, &serving, n))
-			ids[n_ids++] = n->id;
-	}
+	for (size_t i = 0; ids && i < n_due; i++)
+		if (leaves(t, &serving, due[i]))
+			ids[n_ids++] = due[i]->id;
+	free(due);
 	table__free(&serving.pids);
 	for (size_t i = 0; i < n_ids; i++) {
 		struct node *n = node__by_id(t, ids[i]);
@@ -375,7 +391,7 @@ void release__settled(struct tracer *t)
 
 void release__all(struct tracer *t)
 {
-	judge_all(t, true);
+	judge_all(t, true, NULL);
 	while (!list__empty(&t->nodes)) {
 		struct node *n = node__root(LIST_OF(t->nodes.next, struct node, all));
 

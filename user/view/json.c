@@ -66,7 +66,7 @@ static void put_attr(struct json_out *j, const struct attr *a)
 {
 	json_out__key(j, slice__cstr(a->key));
 	switch (a->type) {
-	case ATTR_STR: json_out__str(j, a->s); break;
+	case ATTR_STR: json_out__str(j, attr__text(a)); break;
 	case ATTR_INT: json_out__int(j, a->i); break;
 	case ATTR_BOOL: json_out__bool(j, a->b); break;
 	case ATTR_DOUBLE: json_out__double(j, a->d); break;

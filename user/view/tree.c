@@ -95,7 +95,7 @@ static struct slice str_attr(const struct span *s, const char *key)
 {
 	const struct attr *a = span__attr(s, key);
 
-	return a && a->type == ATTR_STR ? a->s : (struct slice){ "", 0 };
+	return a && a->type == ATTR_STR ? attr__text(a) : (struct slice){ "", 0 };
 }
 
 /* The path of an absolute URL, for a client span, which has no url.path. */
