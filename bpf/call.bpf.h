@@ -19,14 +19,12 @@ static __always_inline int io__segment(const struct call *c, __u32 i, struct iov
 static __always_inline void io__fill(struct weft_data *d, struct call *c, struct conn_state *st,
 				     __u32 off, __u32 len)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-
 	emit__header(&d->h, WEFT_EV_DATA, sizeof(*d), c->pid, c->tid, st->conn);
 	d->off = off;
 	d->len = len;
 	d->dir = c->dir & 1;
-	d->loop_turn = turn__number(task);
-	d->sleeps = task->nvcsw;
+	d->loop_turn = c->turn;
+	d->sleeps = bpf_get_current_task_btf()->nvcsw;
 }
 
 #endif /* WEFT_CALL_BPF_H */

@@ -37,6 +37,12 @@
 #define TS_COMPAT 0x2
 
 /*
+ * The verifier does not know that it is 0. What begins with it looks like what it becomes in the
+ * rounds of a bpf_loop(), which need not be verified one after the other then.
+ */
+static volatile __u64 unknown_zero __attribute__((unused));
+
+/*
  * A pointer as a mere number: functions that the verifier checks on their own take no kernel
  * pointers.
  */

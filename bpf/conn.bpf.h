@@ -90,13 +90,12 @@ static __always_inline void conn__count_fields(__u8 before, __u8 now)
  * The thread has read `len` bytes into memory at `at`: kept where a header table of the connection
  * is wanted, and else what was kept of another one says nothing any more.
  */
-__global int conn__read_into(struct conn_state *st, __u64 at, __u32 len)
+__global int conn__keep_read(struct conn_state *st, __u64 at, __u32 len)
 {
-	__u32 zero = 0, *wanted = bpf_map_lookup_elem(&fields_wanted, &zero);
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct last_read *r;
 
-	if (!st || !wanted || !*wanted)
+	if (!st)
 		return 0;
 	if (!st->policy.fields || st->policy.frames != WEFT_FRAMES) {
 		r = bpf_task_storage_get(&last_reads, task, 0, 0);
@@ -119,6 +118,14 @@ __global int conn__read_into(struct conn_state *st, __u64 at, __u32 len)
 	if (!len || len > LAST_READ_BYTES || bpf_probe_read_user(r->bytes, len, (void *)at))
 		r->len = 0;
 	return 0;
+}
+
+static __always_inline void conn__read_into(struct conn_state *st, __u64 at, __u32 len)
+{
+	__u32 zero = 0, *wanted = bpf_map_lookup_elem(&fields_wanted, &zero);
+
+	if (wanted && *wanted)
+		conn__keep_read(st, at, len);
 }
 
 /*
@@ -188,6 +195,21 @@ __global int conn__make(__u64 key, __u64 ino, __u16 family, __u8 bits)
 	return 0;
 }
 
+/*
+ * The state of a socket that has none, or whose address another one's has. Not here: most of what
+ * is read of the socket.
+ */
+__global int conn__anew(__u64 key, __u64 ino, __u8 bits)
+{
+	struct conn_state *st = bpf_map_lookup_elem(&conns, &key);
+
+	if (st)
+		conn__gone(st);
+	if (CAST_READ((struct sock *)key, sk_protocol) == IPPROTO_TCP)
+		bits |= CONN_TCP;
+	return conn__make(key, ino, sock__family((void *)key), bits);
+}
+
 /* The state of a socket, made if there is none or if it is another socket's at the same address. */
 static __always_inline struct conn_state *conn__state(__u64 key, __u8 bits)
 {
@@ -196,14 +218,33 @@ static __always_inline struct conn_state *conn__state(__u64 key, __u8 bits)
 
 	if (st && st->ino == ino)
 		return st;
-	if (st)
-		conn__gone(st);
-	conn__make(key, ino, sock__family((void *)key), bits);
+	conn__anew(key, ino, bits);
 	/*
 	 * If it could not be made because another thread was faster, then its state is the right
 	 * one.
 	 */
 	return bpf_map_lookup_elem(&conns, &key);
+}
+
+/* The same of a socket that may be none of ours, and is, if it has a state. */
+static __always_inline struct conn_state *conn__of(struct socket *sock, __u64 key, __u64 ino)
+{
+	struct conn_state *st = bpf_map_lookup_elem(&conns, &key);
+
+	if (st && st->ino == ino)
+		return st;
+	if (!sock__usable(sock))
+		return NULL;
+	conn__anew(key, ino, 0);
+	return bpf_map_lookup_elem(&conns, &key);
+}
+
+/* Do TCP's sequence numbers count its bytes? As sock__counts(). */
+static __always_inline int conn__counts(const struct conn_state *st)
+{
+	struct inet_connection_sock *sk = (void *)st->sock;
+
+	return st->bits & CONN_TCP && !CAST_READ(sk, icsk_ulp_ops);
 }
 
 static __always_inline void conn__fill_unix(struct conn_state *st, struct sock *sk,
@@ -228,7 +269,7 @@ static __always_inline void conn__fill_unix(struct conn_state *st, struct sock *
 static __always_inline void conn__fill_inet(struct conn_state *st, struct sock *sk,
 					    struct weft_open *o, int dir, __u32 ret)
 {
-	int counts = sock__counts(sk, st->family), accepted = sock__was_accepted(sk);
+	int counts = conn__counts(st), accepted = sock__was_accepted(sk);
 
 	sock__inet_addrs(sk, st->family, o);
 	if (!o->role)
@@ -315,14 +356,14 @@ __global int conn__open(struct conn_state *st, struct call *c, __u32 ret)
 }
 
 /* connect() began: the thread and the moment, which tell user space for whom. */
-static __always_inline void conn__connecting(struct conn_state *st, __u32 pid, __u32 tid)
+static __always_inline void conn__connecting(struct conn_state *st, __u32 pid, __u32 tid, __u8 turn)
 {
 	struct weft_connect *e = emit__reserve(sizeof(*e));
 
 	if (!e)
 		return;
 	emit__header(&e->h, WEFT_EV_CONNECT, sizeof(*e), pid, tid, 0);
-	e->h.flags = turn__number(bpf_get_current_task_btf());
+	e->h.flags = turn;
 	st->start_ts = e->h.ts;
 	e->sock = st->sock;
 	emit__submit(e, WEFT_EV_CONNECT);

@@ -7,13 +7,13 @@
 #ifndef WEFT_FILTER_BPF_H
 #define WEFT_FILTER_BPF_H
 
-#include "compat.bpf.h"
+#include "cast.bpf.h"
 #include "maps.bpf.h"
 
 /* Most processes of a machine have no storage at all, which is seen without asking for it. */
 static __always_inline struct filter *filter__of(struct task_struct *leader)
 {
-	if (!leader->bpf_storage)
+	if (!CAST_POINTER(leader, bpf_storage))
 		return NULL;
 	return bpf_task_storage_get(&filter, leader, 0, 0);
 }

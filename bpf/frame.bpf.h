@@ -36,7 +36,7 @@ static __always_inline __u64 frame__depth(struct pt_regs *ctx, __u8 abi)
 static __always_inline void frame__key(struct goroutine_key *key, struct pt_regs *ctx,
 				       struct task_struct *task)
 {
-	key->group = (__u64)task->signal;
+	key->group = CAST_POINTER(task, signal);
 	key->g = FRAME_G(ctx);
 }
 

@@ -25,42 +25,46 @@ struct share {
 	__u8 pad[3];
 };
 
-__global int io__share(struct conn_state *st, struct call *c, __u32 len, struct share *out)
+/* Head in the lower half, tail above it: a number is all that a function of its own can give. */
+__global __u64 io__bytes(struct conn_state *st, __u8 way, __u32 len)
 {
-	__u32 dir, left, cap;
-	struct share s;
+	__u32 dir = way & 1, head = len, left, cap;
+	__u64 tail = 0;
 
-	if (!st || !c || !out)
-		return -1;
-	dir = c->dir & 1;
-	cap = st->policy.call_cap[dir];
-	s = (struct share){ .head = len, .flags = c->flags };
-	*out = s;
-	conn__turn(st, dir);
-	if (s.flags & WEFT_F_UNREADABLE) {
-		out->head = 0;
+	if (!st)
 		return 0;
-	}
+	cap = st->policy.call_cap[dir];
 	left = st->policy.turn_cap[dir];
 	left = left > st->turn_bytes ? left - st->turn_bytes : 0;
 	if (cap > left)
 		cap = left;
 	if (cap > WEFT_HEAD_MAX)
 		cap = WEFT_HEAD_MAX;
-	if (s.head > cap)
-		s.head = cap;
-	st->turn_bytes += s.head;
-	if (s.head < len) {
-		s.tail = st->policy.tail[dir];
-		if (s.tail > WEFT_TAIL_MAX)
-			s.tail = WEFT_TAIL_MAX;
-		if (s.tail > len - s.head)
-			s.tail = len - s.head;
-		if (s.head + s.tail < len)
-			s.flags |= WEFT_F_POLICY;
+	if (head > cap)
+		head = cap;
+	st->turn_bytes += head;
+	if (head < len) {
+		tail = st->policy.tail[dir];
+		if (tail > WEFT_TAIL_MAX)
+			tail = WEFT_TAIL_MAX;
+		if (tail > len - head)
+			tail = len - head;
 	}
-	*out = s;
-	return 0;
+	return tail << 32 | head;
+}
+
+static __always_inline void io__share(struct conn_state *st, struct call *c, __u32 len,
+				      struct share *s)
+{
+	__u64 bytes;
+
+	s->flags = c->flags;
+	conn__turn(st, c->dir & 1);
+	bytes = s->flags & WEFT_F_UNREADABLE ? 0 : io__bytes(st, c->dir, len);
+	s->head = bytes;
+	s->tail = bytes >> 32;
+	if (s->head + s->tail < len && !(s->flags & WEFT_F_UNREADABLE))
+		s->flags |= WEFT_F_POLICY;
 }
 
 /*
@@ -139,9 +143,11 @@ static __always_inline int io__gather(struct call *c, struct iovec *first, char 
 			    .first = first,
 			    .bytes = bytes,
 			    .max = max,
-			    .to = at,
-			    .from = from,
-			    .want = want };
+			    .to = at + unknown_zero,
+			    .from = from + unknown_zero,
+			    .want = want + unknown_zero,
+			    .pos = unknown_zero,
+			    .err = unknown_zero };
 
 	bpf_loop(c->n_iov < IO_SEGMENTS ? c->n_iov : IO_SEGMENTS, io__piece, &g, 0);
 	return g.err ? -1 : g.to - at;
@@ -246,12 +252,13 @@ static __always_inline void io__submit(struct weft_data *d, struct share *s, int
 __global int io__data_one(struct call *c, struct conn_state *st, __u32 off, __u32 len)
 {
 	struct weft_data *d;
-	struct share s = {};
+	struct share s;
 	__u64 max, room;
 	int err = 0;
 
-	if (!c || !st || io__share(st, c, len, &s))
+	if (!c || !st)
 		return -1;
+	io__share(st, c, len, &s);
 	if (!(s.head + s.tail))
 		d = IO_TRY(0, 0);
 	else if (s.head <= 136)
@@ -279,13 +286,14 @@ __global int io__data_one(struct call *c, struct conn_state *st, __u32 off, __u3
 __global int io__data_many(struct call *c, struct conn_state *st, __u32 off, __u32 len)
 {
 	struct weft_data *d;
-	struct share s = {};
+	struct share s;
 	__u64 max, room;
 	__u32 need;
 	int err = 0;
 
-	if (!c || !st || io__share(st, c, len, &s))
+	if (!c || !st)
 		return -1;
+	io__share(st, c, len, &s);
 	need = s.head + s.tail;
 	if (!need)
 		d = IO_TRY(0, 0);
@@ -314,7 +322,7 @@ __global int io__data_many(struct call *c, struct conn_state *st, __u32 off, __u
 
 /*
  * Position of the first of `len` bytes that were just moved. The state's own count is kept up with
- * it, where they were written by io__done(), when it has told of them: till then, whoever reads the
+ * it, where they were written by io__moved(), when it has told of them: till then, whoever reads the
  * answer on another CPU sees by it that they are not told of (io__in_order).
  */
 static __always_inline __u32 io__position(struct call *c, struct conn_state *st, __u32 len)
@@ -326,7 +334,10 @@ static __always_inline __u32 io__position(struct call *c, struct conn_state *st,
 		return __sync_fetch_and_add(&st->next[c->dir & 1], len);
 	if (c->dir == WEFT_OUT)
 		return sock__written(sk) - c->after - len;
-	off = sock__read(sk) - c->after - len;
+	off = sock__took(sk) - c->after - len;
+	/* it goes on where it was: then that is right, and no end was stepped over */
+	if (off != st->next[WEFT_IN])
+		off = sock__read(sk) - c->after - len;
 	st->next[WEFT_IN] = off + len;
 	return off;
 }
@@ -337,10 +348,10 @@ static __always_inline void io__in_order(struct call *c, struct conn_state *st)
 	struct sock *sk = (void *)c->sk;
 	__u32 written;
 
-	if (c->dir != WEFT_IN || !c->counts || sock__wrote_all(sk))
+	if (c->dir != WEFT_IN || !c->counts)
 		return;
 	written = sock__written(sk);
-	if (written != st->next[WEFT_OUT])
+	if (written != st->next[WEFT_OUT] && !sock__wrote_all(sk))
 		conn__written(st, written, c->pid, c->tid);
 }
 
@@ -358,13 +369,15 @@ static __always_inline void io__tell(struct call *c, struct conn_state *st, __u3
 		io__data_one(c, st, off, len);
 }
 
-/* The call returned `ret` > 0 bytes, or 0 where c->wants said that it should have been more. */
-__global int io__done(struct call *c, __s64 ret)
+/*
+ * The call returned `ret` > 0 bytes, or 0 where c->wants said that it should have been more. `st` is
+ * the state of its socket.
+ */
+__global int io__moved(struct call *c, struct conn_state *st, __s64 ret)
 {
-	struct conn_state *st;
 	__u32 off, len = ret;
 
-	if (!c || ret < 0 || ret > 0x7fffffff || (!ret && (c->dir != WEFT_IN || !c->wants)))
+	if (!c || !st || ret < 0 || ret > 0x7fffffff || (!ret && (c->dir != WEFT_IN || !c->wants)))
 		return 0;
 	/* A single segment is just a buffer. */
 	if (c->n_iov == 1) {
@@ -376,9 +389,6 @@ __global int io__done(struct call *c, __s64 ret)
 			c->base = (__u64)v.iov_base;
 		c->n_iov = 0;
 	}
-	st = conn__state(c->sk, 0);
-	if (!st)
-		return 0;
 	st->pid = c->pid;
 	st->tid = c->tid;
 	if (!st->conn && (st->policy.off || conn__is_ours(st, c))) {
@@ -389,7 +399,7 @@ __global int io__done(struct call *c, __s64 ret)
 		emit__drop(WEFT_DROP_RING_FULL);
 		return 0;
 	}
-	c->counts = sock__counts((void *)c->sk, st->family);
+	c->counts = conn__counts(st);
 	off = io__position(c, st, len);
 	if (c->runtime && c->dir == WEFT_IN)
 		uv__received(st, len);
@@ -409,6 +419,14 @@ __global int io__done(struct call *c, __s64 ret)
 	if (c->dir == WEFT_OUT && c->counts)
 		st->next[WEFT_OUT] = off + len;
 	return 0;
+}
+
+static __always_inline void io__done(struct call *c, __s64 ret)
+{
+	struct conn_state *st = conn__state(c->sk, 0);
+
+	if (st)
+		io__moved(c, st, ret);
 }
 
 #endif /* WEFT_IO_BPF_H */

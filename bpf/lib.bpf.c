@@ -233,25 +233,6 @@ static __always_inline int lib__go(struct hit *h)
 	return go__hands_on(h->f, &h->w, g, object + (__s64)h->d->peek);
 }
 
-/* Apart from what follows: the stack is short. */
-__subprog int lib__uv_entered(struct pt_regs *regs, struct filter *f)
-{
-	struct uv_saved saved;
-
-	uv__saved(&saved, regs);
-	return uv__entered(f, &saved);
-}
-
-/* What tells of uvloop. */
-static __always_inline int lib__uv(struct hit *h)
-{
-	if (!(h->w.flags & WHO_RUNTIME))
-		return 0;
-	if (h->d->what == PROBE_UV_QUEUES)
-		return uv__queued(h->f, h->regs->si);
-	return lib__uv_entered(h->regs, h->f);
-}
-
 /* A header table of HTTP/2, if anybody wants to know. */
 static __always_inline int lib__table(struct hit *h)
 {
@@ -303,8 +284,6 @@ int lib_enter(struct pt_regs *ctx)
 		return turn__served(h.task);
 	if (h.d->what >= PROBE_NGHTTP2_IN)
 		return lib__table(&h);
-	if (h.d->what >= PROBE_UV_ENTERS)
-		return lib__uv(&h);
 	if (h.d->what >= PROBE_GO_SPAWN)
 		return lib__go(&h);
 	/* for whom, before it begins */
@@ -328,7 +307,7 @@ int lib_enter(struct pt_regs *ctx)
 	} else if (f.what == PROBE_CALL) {
 		f.nested = h.w.flags & PROBE_NOT_NESTED &&
 			   frame__innermost(fr, h.depth, FRAME_OF_CALL, 0, 0) >= 0;
-	} else if (f.what != PROBE_SPAWN) {
+	} else {
 		f.nested = frame__innermost(fr, h.depth, FRAME_OF_SESSION, f.what, f.object) >= 0;
 		if (!f.nested)
 			tls__begin(f.object, &h.w, f.what);
@@ -405,22 +384,6 @@ static __always_inline int lib__late(struct hit *h, struct frame *f)
 	return tls__begin(f->object, &h->w, f->what);
 }
 
-/* A unit of work was made: its parent was an argument, or it is the one that runs. */
-static __always_inline int lib__spawned(struct hit *h, struct frame *f)
-{
-	struct frames *fr;
-	__u64 parent = 0;
-
-	if (h->d->object) {
-		fr = frame__stack(h->regs, h->task, h->d->abi, 0);
-		if (!fr || frame__pop(fr, h->depth, h->cookie & 0xffff, f))
-			parent = UNIT_UNKNOWN;
-		else
-			parent = f->object;
-	}
-	return h->w.flags & WHO_RUNTIME ? unit__spawned(h->f, h->regs->ax, parent) : 0;
-}
-
 SEC("uprobe")
 int lib_exit(struct pt_regs *ctx)
 {
@@ -431,8 +394,6 @@ int lib_exit(struct pt_regs *ctx)
 
 	if (lib__hit(&h, ctx))
 		return 0;
-	if (h.d->what == PROBE_SPAWN)
-		return lib__spawned(&h, &f);
 	fr = frame__stack(ctx, h.task, h.d->abi, 0);
 	if (!fr || frame__pop(fr, h.depth, h.cookie & 0xffff, &f)) {
 		if (lib__late(&h, &f))
@@ -450,4 +411,66 @@ int lib_exit(struct pt_regs *ctx)
 	if (f.what == PROBE_CIPHER_IN)
 		return tls__cipher(&f, &h.w, ret, WEFT_SESSION_IN);
 	return tls__done(&f, &h.w, ret);
+}
+
+/* A register by its number in the instruction set, of those that PROBE_AT_EXIT_REGS can mean. */
+static __always_inline __u64 lib__reg(struct pt_regs *regs, __u8 n)
+{
+	__u64 ax = regs->ax, bx = regs->bx, bp = regs->bp, r12 = regs->r12, r13 = regs->r13,
+	      r14 = regs->r14, r15 = regs->r15;
+
+	/* or clang takes one of them by a computed offset, which the verifier refuses */
+	barrier_var(ax);
+	barrier_var(bx);
+	barrier_var(bp);
+	barrier_var(r12);
+	barrier_var(r13);
+	barrier_var(r14);
+	barrier_var(r15);
+	if (n < 12)
+		return n == 0 ? ax : n == 3 ? bx : n == 5 ? bp : 0;
+	return n == 12 ? r12 : n == 13 ? r13 : n == 14 ? r14 : n == 15 ? r15 : 0;
+}
+
+/*
+ * A unit of work was made. Python makes some for every request, so this is no more than it has to
+ * be: neither who the thread is, nor a description is needed.
+ */
+SEC("uprobe")
+int lib_spawn(struct pt_regs *ctx)
+{
+	struct filter *f = filter__current(bpf_get_current_task_btf());
+	__u64 cookie, child = ctx->ax, vars = 0;
+
+	if (!f || !(f->bits & FILTER_RUNTIME))
+		return 0;
+	cookie = bpf_get_attach_cookie(ctx);
+	if ((__u8)(cookie >> 16) == PROBE_AT_EXIT_REGS) {
+		child = lib__reg(ctx, cookie >> 32);
+		vars = lib__reg(ctx, cookie >> 40);
+	}
+	if (cookie >> 32 & PROBE_MORE_FRESH)
+		vars = UNIT_ANY_VARS;
+	return unit__spawned(f, child, vars);
+}
+
+/* What tells of uvloop: some ten times for every request, so it is short, too. */
+SEC("uprobe")
+int lib_uv(struct pt_regs *ctx)
+{
+	struct filter *f = filter__current(bpf_get_current_task_btf());
+	struct probe_desc *d;
+	struct uv_saved saved;
+	__u32 i;
+
+	if (!f || !(f->bits & FILTER_RUNTIME) || !f->runtime.uvloop)
+		return 0;
+	i = bpf_get_attach_cookie(ctx) & 0xffff;
+	d = bpf_map_lookup_elem(&probe_descs, &i);
+	if (!d)
+		return 0;
+	if (d->what == PROBE_UV_QUEUES)
+		return uv__queued(f, ctx->si);
+	uv__saved(&saved, ctx);
+	return uv__entered(f, &saved);
 }

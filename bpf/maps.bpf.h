@@ -8,8 +8,8 @@
  *              need.
  *   leaderless task.bpf.c only: processes whose leading thread ended before the others. Fixed,
  *              small.
- *   calls      fentry and kprobe back ends: written at a function's entry, read at its exit; freed
- *              with the thread.
+ *   calls      kprobe back end: written at a function's entry, read at its exit; fentry: says, while
+ *              settings.late, that the thread has come out of one; freed with the thread.
  *   conns      conn.bpf.h creates and deletes; policy_write changes a policy in place; sized by
  *              user space.
  *   probe_descs  user space writes before it attaches what refers to an entry.
@@ -54,7 +54,7 @@ struct {
 	__type(value, struct filter);
 } leaderless __weak SEC(".maps");
 
-/* What the exit of a socket function needs to know of its entry, by thread. */
+/* What a kretprobe on a socket function needs to know of its entry, by thread. */
 struct {
 	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

@@ -37,21 +37,47 @@ static __always_inline struct sock *sock__usable(struct socket *sock)
 	return proto == IPPROTO_TCP || proto == IPPROTO_MPTCP ? sk : NULL;
 }
 
+/* What a descriptor of the current process leads to, if it is a socket of any kind; else NULL. */
+static __always_inline struct socket *sock__behind(__u32 fd, __u64 *ino)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct files_struct *files;
+	struct fdtable *fdt;
+	struct inode *inode;
+	struct file *file;
+	__u64 slots;
+	__u32 n;
+
+	if (cast_to_number) {
+		files = (void *)CAST_POINTER(task, files);
+		fdt = CAST_READ(files, fdt);
+		slots = (__u64)CAST_READ(fdt, fd);
+		n = CAST_READ(fdt, max_fds);
+	} else {
+		fdt = task->files->fdt;
+		slots = (__u64)fdt->fd;
+		n = fdt->max_fds;
+	}
+	if (!slots || fd >= n)
+		return NULL;
+	file = (void *)cast__number_at(slots + fd * sizeof(file));
+	if (!file)
+		return NULL;
+	inode = CAST_READ(file, f_inode);
+	if ((CAST_READ(inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return NULL;
+	*ino = CAST_READ(inode, i_ino);
+	return CAST_READ(file, private_data);
+}
+
 /* The socket behind a descriptor of the current process, as a number; 0 if it is none of ours. */
 __global __u64 sock__of_fd(__u32 fd)
 {
-	struct fdtable *fdt = bpf_get_current_task_btf()->files->fdt;
-	__u64 slots = (__u64)fdt->fd;
-	struct file *file;
+	struct socket *sock;
+	__u64 ino;
 
-	if (!slots || fd >= fdt->max_fds)
-		return 0;
-	file = (void *)cast__number_at(slots + fd * sizeof(file));
-	if (!file)
-		return 0;
-	if ((CAST_READ(CAST_READ(file, f_inode), i_mode) & S_IFMT) != S_IFSOCK)
-		return 0;
-	return (__u64)sock__usable(CAST_READ(file, private_data));
+	sock = sock__behind(fd, &ino);
+	return sock ? (__u64)sock__usable(sock) : 0;
 }
 
 /* 0 where no process holds the socket any more. */
@@ -87,12 +113,18 @@ static __always_inline int sock__wrote_all(struct sock *sk)
 }
 
 /*
- * Sequence number after the last byte that the process read. A read that meets the peer's FIN steps
- * over it too (tcp_recvmsg_locked, found_fin_ok); that step is no byte.
+ * Sequence number after the last byte that the process read, or after the peer's FIN: a read that
+ * meets that steps over it too (tcp_recvmsg_locked, found_fin_ok).
  */
+static __always_inline __u32 sock__took(struct sock *sk)
+{
+	return CAST_READ((struct tcp_sock *)sk, copied_seq);
+}
+
+/* Sequence number after the last byte that the process read: the step over the FIN is no byte. */
 static __always_inline __u32 sock__read(struct sock *sk)
 {
-	__u32 copied = CAST_READ((struct tcp_sock *)sk, copied_seq);
+	__u32 copied = sock__took(sk);
 	int done = bpf_core_enum_value(enum sock_flags, SOCK_DONE);
 
 	if (((CAST_READ(sk, __sk_common.skc_flags) >> done) & 1) &&

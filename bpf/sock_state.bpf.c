@@ -25,7 +25,7 @@ static __always_inline void state__connecting(struct sock *sk)
 	if (!st)
 		return;
 	st->start_ts = bpf_ktime_get_boot_ns();
-	conn__connecting(st, f->pid, filter__tid(task, f->pid));
+	conn__connecting(st, f->pid, filter__tid(task, f->pid), turn__number(f, task));
 }
 
 SEC("tp_btf/inet_sock_set_state")

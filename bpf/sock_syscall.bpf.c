@@ -30,6 +30,7 @@ static __always_inline void sys__call(struct sys *s, struct call *c, struct sock
 	c->dir = dir;
 	c->wants = 1;
 	c->runtime = !!(s->f->bits & FILTER_RUNTIME);
+	c->turn = turn__number(s->f, s->task);
 }
 
 static __always_inline int sys__skipped(int dir, __u64 flags)
@@ -57,6 +58,7 @@ __global int sys__has_room(struct call *c)
 /* A call and, for sendmmsg and recvmmsg, what its messages share. */
 struct many {
 	struct call c;
+	struct conn_state *st;
 	__u64 at;    /* struct mmsghdr in user memory */
 	__u32 total; /* bytes of the messages not yet handled */
 	__u32 flags;
@@ -98,7 +100,7 @@ static long sys__one_of_many(__u32 i, struct many *m)
 	m->c.flags = m->flags;
 	if (!len)
 		m->c.wants = sys__has_room(&m->c);
-	io__done(&m->c, len);
+	io__moved(&m->c, m->st, len);
 	return 0;
 }
 
@@ -112,26 +114,26 @@ static __always_inline void sys__messages(struct many *m, __s64 ret)
 	bpf_loop(ret, sys__one_of_many, m, 0);
 }
 
-static __always_inline int sys__spliced(struct sys *s, __u32 fd, int dir)
+static __always_inline int sys__spliced(struct sys *s, struct call *c, __u32 fd, int dir)
 {
 	struct sock *sk = (void *)sock__of_fd(fd);
-	struct call c = {};
 
 	if (!sk || s->ret <= 0)
 		return 0;
-	sys__call(s, &c, sk, fd, dir);
-	c.flags = WEFT_F_SPLICE | WEFT_F_UNREADABLE;
-	io__done(&c, s->ret);
+	*c = (struct call){};
+	sys__call(s, c, sk, fd, dir);
+	c->flags = WEFT_F_SPLICE | WEFT_F_UNREADABLE;
+	io__done(c, s->ret);
 	return 0;
 }
 
-/* sendfile, splice: for every back end. */
-__subprog int sys__splice(struct sys *s, int what)
+/* sendfile, splice: for every back end. `c` is room that the caller has: the stack is short. */
+__subprog int sys__splice(struct sys *s, struct call *c, int what)
 {
 	if (what == SYSNO_SENDFILE)
-		return sys__spliced(s, SYSARG1(s->regs), WEFT_OUT);
-	sys__spliced(s, SYSARG1(s->regs), WEFT_IN);
-	return sys__spliced(s, SYSARG3(s->regs), WEFT_OUT);
+		return sys__spliced(s, c, SYSARG1(s->regs), WEFT_OUT);
+	sys__spliced(s, c, SYSARG1(s->regs), WEFT_IN);
+	return sys__spliced(s, c, SYSARG3(s->regs), WEFT_OUT);
 }
 
 /* 32-bit calls are not decoded; those that moved bytes of a stream socket are counted as lost. */
@@ -191,18 +193,19 @@ static __always_inline int sys__mmap(struct sys *s)
 	return 0;
 }
 
-/* Calls that carry no bytes. */
+/*
+ * Calls of which no bytes are told. (sendfile and splice are not among them: one function more on
+ * their way, and the stack would not do.)
+ */
 __subprog int sys__other(struct sys *s, int what)
 {
 	switch (what) {
-	case SYSNO_SENDFILE:
-	case SYSNO_SPLICE: return sys__splice(s, what);
 	case SYSNO_CONNECT: sys__born(s, SYSARG1(s->regs), CONN_CLIENT); return 0;
 	case SYSNO_ACCEPT: sys__accepted(s); return 0;
 	case SYSNO_SHUTDOWN: return sys__shutdown(s);
 	case SYSNO_SOCKETPAIR: return sys__socketpair(s);
 	case SYSNO_MMAP: return sys__mmap(s);
-	case SYSNO_EPOLL_WAIT: return turn__begin(s->task, SYSARG2(s->regs), s->ret);
+	case SYSNO_EPOLL_WAIT: return turn__begin(s->f, s->task, SYSARG2(s->regs), s->ret);
 	case SYSNO_IO_URING:
 		if (!(__sync_fetch_and_or(&s->f->bits, FILTER_IO_URING) & FILTER_IO_URING))
 			task__emit(WEFT_EV_IOURING, s->task, s->f->pid,
@@ -267,22 +270,30 @@ static __always_inline int sys__where(struct sys *s, struct call *c, int what)
 	return 0;
 }
 
-static __always_inline int sys__bytes(struct sys *s, struct sock *sk, int what)
+static __always_inline int sys__bytes(struct sys *s, struct many *m, int what)
 {
-	__u64 flags = sys__flags(s, what);
+	__u64 flags = sys__flags(s, what), ino;
 	int dir = sys__dir(what);
-	struct many m = {};
+	struct socket *sock;
+	struct sock *sk;
 
 	if (sys__skipped(dir, flags))
 		return 0;
-	sys__call(s, &m.c, sk, SYSARG1(s->regs), dir);
-	if (dir == WEFT_IN && (flags & MSG_TRUNC))
-		m.c.flags = WEFT_F_UNREADABLE; /* TCP: bytes are thrown away, not copied */
+	sock = sock__behind(SYSARG1(s->regs), &ino);
+	sk = sock ? CAST_READ(sock, sk) : NULL;
+	m->st = sk ? conn__of(sock, (__u64)sk, ino) : NULL;
+	if (!m->st)
+		return 0;
+	sys__call(s, &m->c, sk, SYSARG1(s->regs), dir);
+	m->c.skip = m->c.n_iov = m->c.after = 0;
+	m->c.iov_user = m->c.active = m->c.counts = 0;
+	/* TCP: bytes are thrown away, not copied */
+	m->c.flags = dir == WEFT_IN && (flags & MSG_TRUNC) ? WEFT_F_UNREADABLE : 0;
 	if (what == SYSNO_RECVMMSG || what == SYSNO_SENDMMSG) {
-		m.at = SYSARG2(s->regs);
-		sys__messages(&m, s->ret);
-	} else if (!sys__where(s, &m.c, what)) {
-		io__done(&m.c, s->ret);
+		m->at = SYSARG2(s->regs);
+		sys__messages(m, s->ret);
+	} else if (!sys__where(s, &m->c, what)) {
+		io__moved(&m->c, m->st, s->ret);
 	}
 	return 0;
 }
@@ -296,7 +307,7 @@ static __always_inline __u8 sys__what(__u64 nr)
 static __always_inline int sys__exit(struct pt_regs *regs, __u8 what, __s64 ret)
 {
 	struct sys s = { .task = bpf_get_current_task_btf(), .ret = ret };
-	struct sock *sk;
+	struct many m;
 
 	s.f = filter__current(s.task);
 	if (!s.f)
@@ -308,20 +319,24 @@ static __always_inline int sys__exit(struct pt_regs *regs, __u8 what, __s64 ret)
 		return sys__compat(&s);
 	if (what == SYSNO_COMPAT)
 		return 0;
-	if (what >= SYSNO_SENDFILE)
+	if (what == SYSNO_SENDFILE || what == SYSNO_SPLICE)
+		return sys__splice(&s, &m.c, what);
+	if (what > SYSNO_SPLICE)
 		return sys__other(&s, what);
-	sk = (void *)sock__of_fd(SYSARG1(regs));
-	return sk ? sys__bytes(&s, sk, what) : 0;
+	return sys__bytes(&s, &m, what);
 }
 
 static __always_inline int sys__one(struct pt_regs *regs, int what, long ret)
 {
 	struct sys s = { .task = bpf_get_current_task_btf(), .regs = regs, .ret = ret };
+	struct call c;
 
 	if (ret < 0)
 		return 0;
 	s.f = filter__current(s.task);
-	return s.f ? sys__other(&s, what) : 0;
+	if (!s.f)
+		return 0;
+	return what <= SYSNO_SPLICE ? sys__splice(&s, &c, what) : sys__other(&s, what);
 }
 
 SEC("tp_btf/sys_exit")

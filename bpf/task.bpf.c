@@ -92,7 +92,7 @@ SEC("tp_btf/sched_process_exec")
 int BPF_PROG(task_exec, struct task_struct *task, int old_pid)
 {
 	struct filter *f = filter__current(task), *kept;
-	__u64 group = (__u64)task->signal;
+	__u64 group = CAST_POINTER(task, signal);
 	struct settings *s;
 	__u32 nr;
 
@@ -102,6 +102,7 @@ int BPF_PROG(task_exec, struct task_struct *task, int old_pid)
 			struct filter mark = *kept;
 
 			mark.bits &= FILTER_BY;
+			mark.turn = 0; /* another thread's */
 			f = bpf_task_storage_get(&filter, task, &mark,
 						 BPF_LOCAL_STORAGE_GET_F_CREATE);
 			bpf_map_delete_elem(&leaderless, &group);
@@ -126,14 +127,16 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(task_exit, struct task_struct *task)
 {
 	struct filter *f = filter__current(task);
-	__u64 group = (__u64)task->signal;
+	__u64 group = CAST_POINTER(task, signal);
+	struct signal_struct *signal;
 
 	if (!f)
 		return 0;
-	if (task->signal->live.counter > 0) {
+	signal = (void *)group;
+	if (CAST_READ(signal, live.counter) > 0) {
 		if (task->pid == task->tgid)
 			bpf_map_update_elem(&leaderless, &group, f, BPF_ANY);
-		else if (!(task->signal->flags & SIGNAL_GROUP_EXIT))
+		else if (!(CAST_READ(signal, flags) & SIGNAL_GROUP_EXIT))
 			task__thread(f, task, NULL);
 		return 0;
 	}
@@ -151,10 +154,14 @@ int BPF_PROG(task_cgroup, struct cgroup *dst, const char *path, struct task_stru
 	     bool threadgroup)
 {
 	struct settings *s = filter__settings();
+	struct cgroup_root *root;
 	struct filter *f;
 	int selected;
 
-	if (!s || !s->n_cgroups || dst->root->hierarchy_id != 0 || task->pid != task->tgid)
+	if (!s || !s->n_cgroups || task->pid != task->tgid)
+		return 0;
+	root = (void *)CAST_POINTER(dst, root);
+	if (CAST_READ(root, hierarchy_id) != 0)
 		return 0;
 	selected = task__cgroup_selected(compat__number(dst));
 	f = filter__of(task);

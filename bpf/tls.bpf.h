@@ -247,6 +247,7 @@ __global int tls__bytes(struct conn_state *st, struct frame *f, struct who *w, _
 
 	if (!st || !f || !w)
 		return 0;
+	c.turn = turn__now();
 	c.dir = f->what == PROBE_TLS_READ ? WEFT_IN : WEFT_OUT;
 	c.base = f->buf;
 	c.flags = f->buf ? 0 : WEFT_F_UNREADABLE;

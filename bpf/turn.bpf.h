@@ -14,7 +14,7 @@
 #ifndef WEFT_TURN_BPF_H
 #define WEFT_TURN_BPF_H
 
-#include "maps.bpf.h"
+#include "filter.bpf.h"
 #include "sock.bpf.h"
 
 #define TURN_READY_MAX 128    /* a turn in which more was ready has the number 0 */
@@ -66,8 +66,21 @@ static __always_inline void turn__advance(struct turn *t)
 	t->number = t->number == WEFT_TURN_WHOLE - 1 ? 1 : t->number + 1;
 }
 
+static __always_inline __u8 turn__as_told(const struct turn *t)
+{
+	return t && !t->other ? t->number | (t->whole ? WEFT_TURN_WHOLE : 0) : 0;
+}
+
+/* The leader's is kept with its filter too, which who tells of bytes has at hand. */
+static __always_inline void turn__keep(struct filter *f, struct task_struct *task,
+				       const struct turn *t)
+{
+	if (f && task->pid == task->tgid)
+		f->turn = turn__as_told(t);
+}
+
 /* epoll_wait() has returned `n` events. */
-__subprog int turn__begin(struct task_struct *task, __u64 events, __s64 n)
+__subprog int turn__begin(struct filter *f, struct task_struct *task, __u64 events, __s64 n)
 {
 	struct turn *t = bpf_task_storage_get(&turns, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	struct turn_ready r = { .t = t, .events = events, .n = n, .other = n > TURN_READY_MAX };
@@ -80,6 +93,7 @@ __subprog int turn__begin(struct task_struct *task, __u64 events, __s64 n)
 	if (!r.other)
 		bpf_loop(n, turn__look, &r, 0);
 	t->other = r.other;
+	turn__keep(f, task, t);
 	return 0;
 }
 
@@ -88,8 +102,10 @@ static __always_inline void turn__break(struct task_struct *task)
 {
 	struct turn *t = bpf_task_storage_get(&turns, task, 0, 0);
 
-	if (t)
-		turn__advance(t);
+	if (!t)
+		return;
+	turn__advance(t);
+	turn__keep(filter__current(task), task, t);
 }
 
 /* All that was ready has been served: timers and the like, until the next turn begins. */
@@ -97,16 +113,27 @@ static __always_inline int turn__served(struct task_struct *task)
 {
 	struct turn *t = bpf_task_storage_get(&turns, task, 0, 0);
 
-	if (t)
-		t->whole = t->other = 1;
+	if (!t)
+		return 0;
+	t->whole = t->other = 1;
+	turn__keep(filter__current(task), task, t);
 	return 0;
 }
 
-static __always_inline __u8 turn__number(struct task_struct *task)
+/* For weft_data.loop_turn; `f`: the current process's. */
+static __always_inline __u8 turn__number(const struct filter *f, struct task_struct *task)
 {
-	const struct turn *t = bpf_task_storage_get(&turns, task, 0, 0);
+	if (task->pid == task->tgid)
+		return f ? f->turn : 0;
+	return turn__as_told(bpf_task_storage_get(&turns, task, 0, 0));
+}
 
-	return t && !t->other ? t->number | (t->whole ? WEFT_TURN_WHOLE : 0) : 0;
+/* The same, for who has no filter at hand. */
+__global int turn__now(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return turn__number(filter__current(task), task);
 }
 
 #endif /* WEFT_TURN_BPF_H */

@@ -29,7 +29,10 @@ enum runtime_kind {
 
 struct runtime {
 	__u64 space; /* mm_struct.start_stack: of this address space alone all this is true */
-	/* Python: address of the Py_tss_t whose slot holds the thread's state; Node: of the cell */
+	/*
+	 * Python: where the thread's state is, from the address that fs has; Node: address of the
+	 * cell
+	 */
 	__u64 key;
 	__u64 type;    /* Python: address of PyContext_Type; Node: how the cell begins */
 	__u16 context; /* Python: where in the thread's state its context is */
@@ -88,6 +91,9 @@ struct filter {
 	__u32 pid; /* tgid in weft's PID namespace */
 	__u32 bits;
 	struct runtime runtime;
+	/* what turn__number() says of the leader; turn.bpf.h writes, others 0, which is never wrong */
+	__u8 turn;
+	__u8 pad[7];
 };
 
 #define CALL_FD_LATER (~1U)
@@ -108,8 +114,8 @@ struct call {
 	__u8 active;   /* between entry and exit */
 	__u8 wants;    /* a non-empty buffer was given: 0 returned means end of stream */
 	__u8 runtime;  /* the process has a known runtime */
-	__u8 counts;   /* TCP's sequence numbers are the positions; io__done() asks for it */
-	__u8 pad;
+	__u8 counts;   /* TCP's sequence numbers are the positions; io__moved() asks for it */
+	__u8 turn;     /* as in weft_data.loop_turn */
 };
 
 /* struct epoll_event, of which two are in three words on x86-64 and one in two elsewhere */
@@ -127,10 +133,10 @@ struct turn {
 };
 
 /* bits of conn_state.bits */
-#define CONN_BORN (1 << 0)      /* weft saw it begin: nothing passed before */
-#define CONN_OWN_COUNT (1 << 1) /* positions are counted here, not by TCP */
-#define CONN_EOF (1 << 2)       /* EOF was sent */
-#define CONN_SHUT_OUT (1 << 3)  /* SHUT was sent */
+#define CONN_BORN (1 << 0)     /* weft saw it begin: nothing passed before */
+#define CONN_TCP (1 << 1)      /* the kernel's socket is one of TCP, not of MPTCP */
+#define CONN_EOF (1 << 2)      /* EOF was sent */
+#define CONN_SHUT_OUT (1 << 3) /* SHUT was sent */
 #define CONN_SHUT_IN (1 << 4)
 #define CONN_CLIENT (1 << 5) /* weft saw its connect() */
 #define CONN_SERVER (1 << 6) /* weft saw it accepted */
@@ -190,8 +196,8 @@ enum probe_what {
 	PROBE_CIPHER_IN,
 	PROBE_CALL, /* a WEFT_EV_CALL when it returns */
 	/*
-	 * makes a unit of work (a context, a goroutine) and returns it; `object` is its parent, where
-	 * there is no such argument the unit that runs
+	 * makes a unit of work (a context of Python's) and returns it. Its parent is the one that
+	 * runs, if that has the same variables; `object` are those that it is given, if not 0.
 	 */
 	PROBE_SPAWN,
 	/*
@@ -271,13 +277,14 @@ enum probe_result {
 };
 
 /* bits of probe_desc.flags */
-#define PROBE_CLIENT (1 << 0)     /* whoever calls this is the session's client */
-#define PROBE_SERVER (1 << 1)     /* its server */
-#define PROBE_INT (1 << 2)        /* it returns an int (32 bits), not a long or pointer */
-#define PROBE_BEGINS (1 << 3)     /* TLS: a handshake; the session is seen from its start */
-#define PROBE_SHOWS (1 << 3)      /* CALL: what it calls is told of, although NOT_NESTED */
-#define PROBE_GO_CONN (1 << 4)    /* Go: the object is a *tls.Conn whose conn is a *net.TCPConn */
-#define PROBE_MADE_RET (1 << 5)   /* CALL: what it returns is what it made */
+#define PROBE_FRESH (1 << 0)    /* SPAWN: it has no variables, so its parent is the one that runs */
+#define PROBE_CLIENT (1 << 0)   /* whoever calls this is the session's client */
+#define PROBE_SERVER (1 << 1)   /* its server */
+#define PROBE_INT (1 << 2)      /* it returns an int (32 bits), not a long or pointer */
+#define PROBE_BEGINS (1 << 3)   /* TLS: a handshake; the session is seen from its start */
+#define PROBE_SHOWS (1 << 3)    /* CALL: what it calls is told of, although NOT_NESTED */
+#define PROBE_GO_CONN (1 << 4)  /* Go: the object is a *tls.Conn whose conn is a *net.TCPConn */
+#define PROBE_MADE_RET (1 << 5) /* CALL: what it returns is what it made */
 #define PROBE_NOT_NESTED (1 << 6) /* CALL: nothing when called from within another CALL */
 /* CALL: text, text_len and so on are pointers to where these are (the first of an array) */
 #define PROBE_TEXT_BEHIND (1 << 7)
@@ -323,14 +330,21 @@ struct probe_desc {
  * The attach cookie: index of the description, what this place is, and where the result lies.
  *   bits 0-15   index in probe_descs
  *   bits 16-23  enum probe_at
- *   bits 32-63  displacement of PROBE_AT_EXIT_MEM (signed)
+ *   bits 32-63  displacement of PROBE_AT_EXIT_MEM (signed); registers of PROBE_AT_EXIT_REGS
  */
 enum probe_at {
 	PROBE_AT_ENTER = 0, /* arguments are in their registers */
 	PROBE_AT_EXIT,      /* ax is what it returns */
 	/* ax > 0: the length returned is the u64 at sp + displacement; else ax is returned */
 	PROBE_AT_EXIT_MEM,
+	/*
+	 * SPAWN: what it returns is in the register whose number (as instructions have it) are bits
+	 * 32-39, `object` in that of bits 40-47
+	 */
+	PROBE_AT_EXIT_REGS,
 };
+
+#define PROBE_MORE_FRESH (1 << 16) /* SPAWN, among the upper half's bits: PROBE_FRESH */
 
 #define PROBE_COOKIE(desc, at, disp)                                                               \
 	((__u64)(__u16)(desc) | (__u64)(at) << 16 | (__u64)(__u32)(disp) << 32)
@@ -440,7 +454,7 @@ struct unit_thread {
 	__u64 uv_ino;
 	struct label node;     /* Node: for whom it writes */
 	struct node_work work; /* and what the cell said */
-	__u32 pad3;
+	__u32 uv_saved; /* of the registers that callees save, the one that had a Handle last */
 };
 
 /* Go: whose bytes are written next on a connection, where other goroutines write them. */
@@ -567,7 +581,8 @@ struct settings {
 	__u32 n_cgroups;  /* in the map cgroups */
 	__u32 watch_exec; /* tell of programs that unselected processes begin to run */
 	__u32 propagate;  /* contexts are sent and received */
-	__u32 pad;
+	/* fentry: who has passed a program is marked in `calls`, see syscall_late */
+	__u32 late;
 };
 
 #endif /* WEFT_TYPES_BPF_H */

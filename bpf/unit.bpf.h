@@ -28,8 +28,12 @@
 /* Does the process have a runtime that is known, and is this still the program that it was? */
 static __always_inline int unit__known(struct filter *f, struct task_struct *task)
 {
-	return f->bits & FILTER_RUNTIME && task->mm &&
-	       BPF_CORE_READ(task->mm, start_stack) == f->runtime.space;
+	struct mm_struct *mm;
+
+	if (!(f->bits & FILTER_RUNTIME))
+		return 0;
+	mm = (void *)CAST_POINTER(task, mm);
+	return mm && CAST_READ(mm, start_stack) == f->runtime.space;
 }
 
 /* What runs, as the runtime sees it. */
@@ -49,16 +53,6 @@ struct python_context {
 	__u32 pad;
 };
 
-/* struct Py_tss_t */
-struct python_key {
-	__s32 is_initialized;
-	__u32 key;
-};
-
-/* glibc's struct pthread: its first keys are in itself, { seq, data } each. */
-#define GLIBC_KEYS 0x310
-#define GLIBC_KEYS_N 32
-
 static __always_inline int unit__python_context(struct runtime *rt, __u64 at,
 						struct python_context *c)
 {
@@ -68,15 +62,9 @@ static __always_inline int unit__python_context(struct runtime *rt, __u64 at,
 static __always_inline int unit__python(struct runtime *rt, __u64 fs, struct unit *u)
 {
 	struct python_context c;
-	struct python_key k;
 	__u64 state, at;
 
-	if (bpf_probe_read_user(&k, sizeof(k), (void *)rt->key) || k.is_initialized != 1 ||
-	    k.key >= GLIBC_KEYS_N)
-		return -1;
-	if (bpf_probe_read_user(&state, sizeof(state),
-				(void *)(fs + GLIBC_KEYS + 16 * (__u64)k.key + 8)) ||
-	    !state)
+	if (bpf_probe_read_user(&state, sizeof(state), (void *)(fs + rt->key)) || !state)
 		return -1;
 	if (bpf_probe_read_user(&at, sizeof(at), (void *)(state + rt->context)) || !at ||
 	    unit__python_context(rt, at, &c) || !c.entered)
@@ -113,7 +101,7 @@ __global int unit__current(struct filter *f, struct unit *u)
 	*u = (struct unit){};
 	if (!f || !unit__known(f, task))
 		return -1;
-	fs = BPF_CORE_READ(task, thread.fsbase);
+	fs = CAST_READ(task, thread.fsbase);
 	if (f->runtime.kind == RUNTIME_PYTHON) {
 		if (f->runtime.uvloop)
 			u->vars = UNIT_UVLOOP;
@@ -601,10 +589,14 @@ static __always_inline int unit__inherited(struct unit *u, struct label *out)
 	return 0;
 }
 
-#define UNIT_UNKNOWN (~0ULL)
+#define UNIT_ANY_VARS (~0ULL)
 
-/* A unit has begotten another; `parent` 0: the one that runs has. */
-__global int unit__spawned(struct filter *f, __u64 child, __u64 parent)
+/*
+ * Python: a context was made as a copy, of the one that runs if it has that one's variables: those
+ * are `vars`, or (0) it has them by now. One without any (UNIT_ANY_VARS) is for what the one that
+ * runs wants to be done with none.
+ */
+__global int unit__spawned(struct filter *f, __u64 child, __u64 vars)
 {
 	struct python_context c;
 	struct label_key k;
@@ -615,19 +607,17 @@ __global int unit__spawned(struct filter *f, __u64 child, __u64 parent)
 	if (!f || !child)
 		return 0;
 	known = !unit__current(f, &u);
-	if (parent)
-		u.id = parent;
-	if (f->runtime.kind == RUNTIME_PYTHON) {
-		/* The copy of another context than the current one has that one's variables. */
-		if (known && (unit__python_context(&f->runtime, child, &c) || c.vars != u.vars))
+	if (known && !vars) {
+		if (unit__python_context(&f->runtime, child, &c))
 			known = 0;
-	} else if (parent) {
-		known = 1;
+		else
+			vars = c.vars;
 	}
+	known = known && (vars == UNIT_ANY_VARS || vars == u.vars);
 	unit__key(&k, child);
 	if (known && !unit__inherited(&u, &l))
 		unit__put(&k, &l);
-	else
+	else if (bpf_map_lookup_elem(&labels, &k)) /* to look is half of what deleting takes */
 		bpf_map_delete_elem(&labels, &k);
 	return 0;
 }

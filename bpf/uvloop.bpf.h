@@ -76,25 +76,20 @@ static __always_inline int uv__is_pointer(__u64 at)
 	return at >= 4096 && !(at >> 47) && !(at & 7);
 }
 
-/* One by one: the stack is short. Not 0: it can't be read. */
-#define UV_FIELD(to, at, type, field)                                                              \
-	bpf_probe_read_user(&(to), sizeof(to), (void *)((at) + offsetof(type, field)))
-
 /* The socket of a transport, 0 if it is not one; and its context. */
 __global __u64 uv__socket(__u64 at, __u64 *context)
 {
-	__u64 stream, back;
-	__s32 word;
+	struct uv_transport t;
+	struct uv_stream s;
+	__s32 fd;
 
-	if (!context || !uv__is_pointer(at) || UV_FIELD(stream, at, struct uv_transport, stream) ||
-	    !uv__is_pointer(stream) || UV_FIELD(back, stream, struct uv_stream, data) ||
-	    back != at || UV_FIELD(word, stream, struct uv_stream, type) ||
-	    (word != UV_TCP && word != UV_NAMED_PIPE) ||
-	    bpf_probe_read_user(&word, sizeof(word), (void *)(stream + UV_STREAM_FD)) || word < 0 ||
-	    UV_FIELD(back, at, struct uv_transport, context))
+	if (!context || !uv__is_pointer(at) || bpf_probe_read_user(&t, sizeof(t), (void *)at) ||
+	    !uv__is_pointer(t.stream) || bpf_probe_read_user(&s, sizeof(s), (void *)t.stream) ||
+	    s.data != at || (s.type != UV_TCP && s.type != UV_NAMED_PIPE) ||
+	    bpf_probe_read_user(&fd, sizeof(fd), (void *)(t.stream + UV_STREAM_FD)) || fd < 0)
 		return 0;
-	*context = back;
-	return sock__of_fd(word);
+	*context = t.context;
+	return sock__of_fd(fd);
 }
 
 static __always_inline int uv__is_context(struct filter *f, __u64 at)
@@ -184,23 +179,22 @@ __global int uv__loop(__u64 context)
  */
 __global __u64 uv__waited(struct filter *f, __u64 at, __u64 *context)
 {
-	__u64 loop, in, arg, sock;
-	__s32 word;
+	struct uv_handle h;
+	__u64 sock;
 
-	if (!f || !context || !uv__is_pointer(at) || UV_FIELD(loop, at, struct uv_handle, loop) ||
-	    !uv__is_pointer(loop) || UV_FIELD(word, at, struct uv_handle, cancelled) || word ||
-	    UV_FIELD(word, at, struct uv_handle, kind) || word < 1 || word > UV_KIND_MAX ||
-	    UV_FIELD(in, at, struct uv_handle, context) || !uv__is_pointer(in) ||
-	    !uv__is_context(f, in))
+	if (!f || !context || !uv__is_pointer(at) ||
+	    bpf_probe_read_user(&h, sizeof(h), (void *)at) || !uv__is_pointer(h.loop) ||
+	    h.cancelled || h.kind < 1 || h.kind > UV_KIND_MAX || !uv__is_pointer(h.context) ||
+	    !uv__is_context(f, h.context))
 		return 0;
-	if (word != UV_KIND_METHOD || UV_FIELD(arg, at, struct uv_handle, arg))
+	if (h.kind != UV_KIND_METHOD)
 		return UV_OTHER_HANDLE;
-	if (arg == loop) {
-		uv__loop(in);
+	if (h.arg == h.loop) {
+		uv__loop(h.context);
 		return UV_OTHER_HANDLE;
 	}
-	sock = uv__socket(arg, context);
-	return sock && *context == in ? sock : UV_OTHER_HANDLE;
+	sock = uv__socket(h.arg, context);
+	return sock && *context == h.context ? sock : UV_OTHER_HANDLE;
 }
 
 static __always_inline struct unit_thread *uv__thread(void)
@@ -221,8 +215,17 @@ __global int uv__entered(struct filter *f, struct uv_saved *saved)
 
 	if (!f || !saved || !t || !f->runtime.uvloop)
 		return 0;
-	for (int i = 0; i < UV_SAVED && !sock; i++)
+	/* the compiler that made uvloop has chosen one of them for good */
+	for (int i = 0; i < UV_SAVED; i++)
+		if (i == t->uv_saved)
+			sock = uv__waited(f, saved->of[i], &context);
+	for (int i = 0; i < UV_SAVED && !sock; i++) {
+		if (i == t->uv_saved)
+			continue;
 		sock = uv__waited(f, saved->of[i], &context);
+		if (sock)
+			t->uv_saved = i;
+	}
 	if (sock || !(t->uv_bits & UV_READ))
 		t->uv = CALLBACK_NONE;
 	t->uv_bits &= ~UV_READ;

@@ -9,6 +9,7 @@
     /thread/ID  a blocking call in a thread /background/ID  answers, and a task of its own calls later
     /sync/ID  a blocking handler in a thread (uvicorn)
     /redis/ID  two commands                 /client/ID      two calls by the form's own HTTP client
+    /fresh/ID  a call by a task in a context that has nothing of any other
     /rest/ID  answers when nothing that /background left behind is under way
     /loop/ID  answers, and a task of its own makes LOOP calls one after the other; then "loop" on stdout
 
@@ -19,6 +20,7 @@ of nobody's, /job/nobody, is made every few ms.
 import asyncio
 import concurrent.futures
 import contextlib
+import contextvars
 import functools
 import http.client
 import os
@@ -116,6 +118,8 @@ class App:
             task = self.keep(self.later(f"{name}-0"))
             self.left.add(task)
             task.add_done_callback(self.left.discard)
+        elif route == "fresh":
+            await contextvars.Context().run(self.keep, self.call(f"{name}-0"))
         elif route == "rest":
             await asyncio.gather(*self.left)
         elif route == "loop":

@@ -24,7 +24,8 @@ from cases import case, expect, expect_ended_well, say
 from cases_tls import need, need_python
 
 NAME = re.compile(r"\b([a-z]+)-(\d+)-(\d+)\b")
-CALLS = {"none": 0, "seq": 3, "gather": 3, "timer": 1, "thread": 1, "background": 1, "sync": 1, "redis": 2, "client": 2}
+CALLS = {"none": 0, "seq": 3, "gather": 3, "timer": 1, "thread": 1, "background": 1, "sync": 1, "redis": 2, "client": 2,
+         "fresh": 1}
 
 
 class Service:
@@ -236,7 +237,7 @@ PLAIN = ("none", "seq", "gather", "timer", "thread", "background")
 @case()
 def asyncio_streams(ctx):
     """A saturated asyncio server, a task a connection: each call under its request, attached under load."""
-    under_load(ctx, "streams", PLAIN, redis=False)
+    under_load(ctx, "streams", (*PLAIN, "fresh"), redis=False)
 
 
 @case()
@@ -297,7 +298,7 @@ def units_uvloop_streams(ctx):
 def units_uvloop_protocol(ctx):
     """The same with a task a request, which is begotten when the loop hands over what it has read."""
     need_python("uvloop")
-    under_load(ctx, "protocol-uvloop", PLAIN, redis=False)
+    under_load(ctx, "protocol-uvloop", (*PLAIN, "fresh"), redis=False)
 
 
 LOOP = 400      # app_units.py's

@@ -204,6 +204,9 @@ void mini_elf__dynsym(struct mini_elf *m, const struct mini_symbol *s, const cha
 		{ .d_tag = DT_STRTAB, .d_un.d_ptr = mini_elf__vaddr(strings) },
 		{ .d_tag = DT_STRSZ, .d_un.d_val = b.len },
 		{ .d_tag = DT_VERSYM, .d_un.d_ptr = mini_elf__vaddr(versions) },
+		{ .d_tag = m->rela_len ? DT_RELA : DT_NULL,
+		  .d_un.d_ptr = mini_elf__vaddr(m->rela) },
+		{ .d_tag = m->rela_len ? DT_RELASZ : DT_NULL, .d_un.d_val = m->rela_len },
 		{ .d_tag = DT_NULL },
 	};
 	uint64_t dynamic = mini_elf__put(m, MINI_DATA, dyn, sizeof(dyn), 8);

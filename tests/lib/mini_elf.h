@@ -25,6 +25,7 @@ struct mini_elf {
 	size_t names_len;
 	uint64_t size; /* of the file, once it is finished */
 	uint16_t n_segments;
+	uint64_t rela, rela_len; /* relocations: offset in the file, bytes; set before dynsym */
 };
 
 void mini_elf__start(struct mini_elf *m, uint16_t type);

@@ -9,7 +9,8 @@
 #define RESULT 1 /* the result is wanted */
 #define LENGTH (2 | RESULT)
 #define GO 4
-#define PART 8 /* not all of the function is there */
+#define PART 8             /* not all of the function is there */
+#define REGS (16 | RESULT) /* any register will do that has the result, if one has the argument */
 
 static const struct place_case {
 	const char *name;
@@ -503,6 +504,65 @@ static const struct place_case {
 	  "493b6610 7620 55 4889e5 4883ec20 4885c0 740b e800100000 4883c420 5d c3 31c0 4883c420 "
 	  "5d c3 4889442408 e800200000 488b442408 ebc9 cc cc",
 	  GO | RESULT | PART, 7, "unsupported" },
+	{ "in other registers, without the function's size",
+	  /*
+	   * push %rbp; mov %rdi,%rbp; push %rbx; push %rcx; call 0x105; mov %rax,%rbx; test
+	   * %rax,%rax; je 0x25; addq $0x1,0x0(%rbp); mov %rax,%rdi; mov %rbp,0x18(%rax); call
+	   * 0x2024; mov %rbx,%rax; pop %rdx; pop %rbx; pop %rbp; ret
+	   */
+	  "55 4889fd 53 51 e8fb000000 4889c3 4885c0 7411 4883450001 4889c7 48896818 e8ff1f0000 "
+	  "4889d8 5a 5b 5d c3",
+	  REGS | PART, 1, "entry +0, exit +17 bx bp" },
+	{ "in ax, before it is stored to",
+	  /*
+	   * push %rbx; mov %rdi,%rbx; call 0x1009; test %rax,%rax; je 0x12; mov %rbx,0x18(%rax);
+	   * pop %rbx; ret
+	   */
+	  "53 4889fb e800100000 4885c0 7404 48895818 5b c3", REGS, 1, "entry +0, exit +12 ax bx" },
+	{ "the argument is nowhere",
+	  /*
+	   * push %rbx; xor %ebx,%ebx; call 0x1009; test %rax,%rax; je 0x12; mov %rbx,0x18(%rax);
+	   * pop %rbx; ret
+	   */
+	  "53 4831db e800100000 4885c0 7404 48895818 5b c3", REGS, 1, "entry +0, return +0" },
+	{ "the argument on one way only",
+	  /*
+	   * push %rbx; mov %rdi,%rbx; test %esi,%esi; je 0xa; xor %ebx,%ebx; call 0x100f; test
+	   * %rax,%rax; je 0x16; incl (%rax); pop %rbx; ret
+	   */
+	  "53 4889fb 85f6 7402 31db e800100000 4885c0 7402 ff00 5b c3", REGS, 1,
+	  "entry +0, return +0" },
+	{ "the result is changed on one way",
+	  /*
+	   * push %rbx; mov %rdi,%rbx; call 0x1009; test %rax,%rax; je 0x10; xor %eax,%eax; pop
+	   * %rbx; ret
+	   */
+	  "53 4889fb e800100000 4885c0 7402 31c0 5b c3", REGS, 1, "entry +0, return +0" },
+	{ "half of what was called gave: bx is returned, not ax",
+	  /*
+	   * push %rbx; push %rbp; mov %rdi,%rbp; call 0x100a; mov %eax,%ebx; test %eax,%eax; je
+	   * 0x10; incl (%rax); mov %rbx,%rax; pop %rbp; pop %rbx; ret
+	   */
+	  "53 55 4889fd e800100000 89c3 85c0 7402 ff00 4889d8 5d 5b c3", REGS, 1,
+	  "entry +0, exit +14 bx bp" },
+	{ "a way around it",
+	  /*
+	   * push %rbx; mov %rdi,%rax; test %rdi,%rdi; je 0x18; mov %rdi,%rbx; call 0x1011; test
+	   * %rax,%rax; je 0x18; incl (%rax); nop; pop %rbx; ret
+	   */
+	  "53 4889f8 4885ff 740f 4889fb e800100000 4885c0 7402 ff00 5b c3", REGS, 1,
+	  "entry +0, return +0" },
+	{ "passed again and again",
+	  /*
+	   * push %rbx; mov %rdi,%rbx; call 0x1009; test %rax,%rax; je 0x4; pop %rbx; ret
+	   */
+	  "53 4889fb e800100000 4885c0 74f6 5b c3", REGS, 1, "entry +0, return +0" },
+	{ "it goes on elsewhere",
+	  /*
+	   * push %rbx; mov %rdi,%rbx; call 0x1009; test %rax,%rax; je 0x11; pop %rbx; jmp *%rax;
+	   * pop %rbx; ret
+	   */
+	  "53 4889fb e800100000 4885c0 7403 5b ffe0 5b c3", REGS, 1, "entry +0, return +0" },
 };
 
 #endif

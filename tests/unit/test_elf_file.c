@@ -81,6 +81,65 @@ static int library_file(bool sections)
 	return mini_elf__file(&m);
 }
 
+/* A variable of three words: what the file has there, and what relocations say. */
+static struct elf_file *variable_file(const uint64_t words[3], const Elf64_Rela *r, size_t n)
+{
+	struct mini_elf m;
+
+	mini_elf__start(&m, ET_DYN);
+	uint64_t at = mini_elf__vaddr(mini_elf__put(&m, MINI_DATA, words, 24, 8));
+	Elf64_Rela moved[4];
+
+	for (size_t i = 0; i < n; i++) {
+		moved[i] = r[i];
+		moved[i].r_offset += at;
+	}
+	if (n)
+		m.rela = mini_elf__put(&m, MINI_RO, moved, m.rela_len = n * sizeof(*r), 8);
+	const struct mini_symbol symbols[] = {
+		{ "code", CODE, 16, GLOBAL, 1, 1 },
+		{ "type", at, 24, ELF64_ST_INFO(STB_GLOBAL, STT_OBJECT), 3, 1 },
+		{ 0 },
+	};
+
+	mini_elf__dynsym(&m, symbols, "libmini.so.3");
+	mini_elf__finish(&m, true);
+	return open_fd(mini_elf__file(&m));
+}
+
+#if defined(__x86_64__)
+#define RELATIVE R_X86_64_RELATIVE
+#else
+#define RELATIVE R_AARCH64_RELATIVE
+#endif
+
+Test(elf_file, what_a_variable_points_at)
+{
+	const uint64_t words[3] = { CODE + 0x10, 0x403b10, UINT64_MAX - 2 };
+	const uint64_t zeros[3] = { 0 };
+	const Elf64_Rela r[] = {
+		{ .r_offset = 8, .r_info = ELF64_R_INFO(0, RELATIVE), .r_addend = CODE + 0x20 },
+		{ .r_offset = 16, .r_info = ELF64_R_INFO(1, RELATIVE + 1), .r_addend = CODE },
+	};
+	struct elf_func fn = { 0 };
+	struct elf_file *f = variable_file(words, NULL, 0);
+
+	cr_expect(elf_file__pointed(f, "type", 0, &fn));
+	cr_expect_eq(fn.offset, AT + 0x10);
+	cr_expect_eq(fn.size, 0);
+	cr_expect_not(elf_file__pointed(f, "type", 8, &fn), "that is no code");
+	cr_expect_not(elf_file__pointed(f, "type", 16, &fn), "that is nowhere");
+	cr_expect_not(elf_file__pointed(f, "type", 1 << 20, &fn), "there is no such word");
+	cr_expect_not(elf_file__pointed(f, "code", 0, &fn), "that is no variable");
+	elf_file__close(f);
+	f = variable_file(zeros, r, 2);
+	cr_expect(elf_file__pointed(f, "type", 8, &fn));
+	cr_expect_eq(fn.offset, AT + 0x20);
+	cr_expect_not(elf_file__pointed(f, "type", 0, &fn), "it points at nothing");
+	cr_expect_not(elf_file__pointed(f, "type", 16, &fn), "another kind of relocation");
+	elf_file__close(f);
+}
+
 static void check_library(bool sections)
 {
 	int fd = library_file(sections);

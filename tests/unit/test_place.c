@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../../user/probe/place.h"
+#include "../../user/probe/place_code.h"
 #include "../lib/mini_place.h"
 #include "place_cases.h"
 
@@ -33,6 +34,11 @@ static const char *dear(enum place_cost cost)
 	return cost == PLACE_STEPPED ? " dear" : "";
 }
 
+static const char *reg_name(unsigned reg)
+{
+	return reg == REG_AX ? "ax" : reg == REG_BX ? "bx" : reg == REG_BP ? "bp" : "?";
+}
+
 static void say(char *buf, size_t size, int err, const struct places *p)
 {
 	size_t n = 0;
@@ -54,6 +60,10 @@ static void say(char *buf, size_t size, int err, const struct places *p)
 		n += (size_t)snprintf(buf + n, size - n, ", exit +%lu%s",
 				      (unsigned long)p->exits[i].at.offset,
 				      dear(p->exits[i].at.cost));
+		if (p->exits[i].in_regs && n < size)
+			n += (size_t)snprintf(buf + n, size - n, " %s %s",
+					      reg_name(p->exits[i].result_reg),
+					      reg_name(p->exits[i].kept_reg));
 		if (p->exits[i].in_memory && n < size)
 			n += (size_t)snprintf(buf + n, size - n, " sp+%d", p->exits[i].disp);
 	}
@@ -67,6 +77,8 @@ static struct place_wish wish_of(const struct place_case *c)
 		.result = c->flags & RESULT,
 		.returns_int = true,
 		.length = (c->flags & LENGTH) == LENGTH,
+		.any_reg = (c->flags & REGS) == REGS,
+		.kept = (c->flags & REGS) == REGS,
 	};
 }
 

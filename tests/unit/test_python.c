@@ -104,14 +104,15 @@ Test(tail_jump, certain_or_not_at_all)
 
 #define PYTHON "/usr/bin/python3"
 
-/* Says where PyContext_Type is, then waits in an event loop. */
-static const char script[] = "import asyncio, contextvars\n"
-			     "async def main():\n"
-			     "    print(id(contextvars.Context), flush=True)\n"
-			     "    await asyncio.get_running_loop().create_future()\n"
-			     "asyncio.run(main())\n";
+/* Says where PyContext_Type and the thread's own block are, then waits in an event loop. */
+static const char
+	script[] = "import asyncio, contextvars, threading\n"
+		   "async def main():\n"
+		   "    print(id(contextvars.Context), threading.get_ident(), flush=True)\n"
+		   "    await asyncio.get_running_loop().create_future()\n"
+		   "asyncio.run(main())\n";
 
-static pid_t start_python(unsigned long *type)
+static pid_t start_python(unsigned long *type, unsigned long *fs)
 {
 	int out[2];
 
@@ -128,7 +129,7 @@ static pid_t start_python(unsigned long *type)
 	close(out[1]);
 	FILE *f = fdopen(out[0], "r");
 
-	cr_assert_eq(fscanf(f, "%lu", type), 1);
+	cr_assert_eq(fscanf(f, "%lu %lu", type, fs), 2);
 	fclose(f);
 	return pid;
 }
@@ -171,10 +172,11 @@ static bool look(void *ctx, const struct map_file *mf)
 Test(python, where_its_contexts_are)
 {
 	struct runtime r;
-	unsigned long type;
-	uint32_t key[2];
+	unsigned long type, fs;
+	uint64_t thread, words[64];
 	char why[96], path[32];
-	struct found f = { .pid = start_python(&type) };
+	bool its_own = false;
+	struct found f = { .pid = start_python(&type, &fs) };
 
 	cr_assert_gt(maps__each(f.pid, look, &f), 0);
 	cr_assert_eq(f.facts.version >> 8, 3);
@@ -189,9 +191,12 @@ Test(python, where_its_contexts_are)
 	snprintf(path, sizeof(path), "/proc/%d/mem", f.pid);
 	int mem = open(path, O_RDONLY);
 
-	cr_assert_eq(pread(mem, key, sizeof(key), (off_t)r.key), (ssize_t)sizeof(key));
-	cr_expect_eq(key[0], 1);
-	cr_expect_lt(key[1], 32);
+	cr_assert_eq(pread(mem, &thread, sizeof(thread), (off_t)(fs + r.key)),
+		     (ssize_t)sizeof(thread));
+	cr_assert_eq(pread(mem, words, sizeof(words), (off_t)thread), (ssize_t)sizeof(words));
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		its_own |= words[i] == fs;
+	cr_expect(its_own, "the thread's state knows its thread");
 	close(mem);
 	end(f.pid);
 }
@@ -200,9 +205,9 @@ Test(python, where_its_contexts_are)
 Test(python, refused_where_memory_does_not_bear_it_out)
 {
 	struct runtime r;
-	unsigned long type;
+	unsigned long type, fs;
 	char why[96];
-	struct found f = { .pid = start_python(&type) };
+	struct found f = { .pid = start_python(&type, &fs) };
 
 	cr_assert_gt(maps__each(f.pid, look, &f), 0);
 	if (!python__knows(&f.facts)) {

@@ -8,6 +8,8 @@
 
 #include "internal.h"
 
+#define SWEEP_REST_MAX 3 /* ticks */
+
 static int control__run(int prog)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, run);
@@ -52,8 +54,25 @@ int kernel__forget_conn(struct kernel *k, uint64_t sock, uint64_t conn)
 	return n < 0 ? n : n ? 0 : -ENOENT;
 }
 
+/* To walk through the tables takes some ms: less often, as long as there is nothing to be found. */
+static int control__sweep(struct kernel *k)
+{
+	int gone;
+
+	if (k->sweep_in) {
+		k->sweep_in--;
+		return 0;
+	}
+	gone = control__run(programs__fd(k, "sweep"));
+	k->sweep_rest = gone                             ? 0
+			: k->sweep_rest < SWEEP_REST_MAX ? 2 * k->sweep_rest + 1
+							 : SWEEP_REST_MAX;
+	k->sweep_in = k->sweep_rest;
+	return gone;
+}
+
 int kernel__tick(struct kernel *k)
 {
 	late__check(k);
-	return control__run(programs__fd(k, "sweep"));
+	return control__sweep(k);
 }

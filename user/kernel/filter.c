@@ -28,6 +28,7 @@ int kernel__select_pid(struct kernel *k, pid_t pid)
 
 	if (fd < 0)
 		return fd;
+	late__expect(k);
 	err = bpf_map_update_elem(k->map.filter, &fd, &mark, BPF_ANY);
 	close(fd);
 	if (!err)
@@ -51,6 +52,7 @@ int kernel__set_runtime(struct kernel *k, pid_t pid, const struct runtime *runti
 	if (!err) {
 		mark.runtime = *runtime;
 		mark.bits |= FILTER_RUNTIME;
+		mark.turn = 0; /* not known, till the next one */
 		err = bpf_map_update_elem(k->map.filter, &fd, &mark, BPF_EXIST);
 	}
 	close(fd);

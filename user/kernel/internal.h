@@ -23,6 +23,8 @@ struct late_thread {
 /* Programs of lib.bpf.c. */
 #define UPROBE_ENTER "lib_enter"
 #define UPROBE_EXIT "lib_exit"
+#define UPROBE_SPAWN "lib_spawn"
+#define UPROBE_UV "lib_uv"
 
 /* Programs of node.bpf.c. */
 #define NODE_ANNOUNCED "node_announced"
@@ -47,6 +49,7 @@ struct kernel {
 		int filter, conns, ring, made, drops, settings, cgroups, batch, probe_descs,
 			go_starts, announced;
 	} map;
+	unsigned sweep_in, sweep_rest; /* ticks until the next sweep, and after that */
 	/* links of programs that are attached for a while; 0: not now */
 	int announced_link, late_link;
 	struct late_thread *late;
@@ -78,6 +81,17 @@ void programs__free(struct kernel *k);
 
 /* The running kernel's types, NULL if they can't be had; valid until backends__probed(). */
 const struct btf *backends__types(void);
+/*
+ * Programs of objects that are opened from now on are loaded side by side, until loads__end(), which
+ * waits for all of them and returns the first error: `err`, if the object could not be loaded, or
+ * that of a program. One at a time. `verbose`: the verifier's words, if it refuses, to stderr.
+ */
+struct loads;
+int loads__begin(struct loads **out);
+int loads__end(struct loads *l, int err, bool verbose);
+/* Why loading fails, in words, for whom kernel__open() tells. */
+void loader__note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
 /* Choose the programs of `backend` in an object that is not loaded yet. */
 void backends__choose(struct bpf_object *obj, enum kernel_backend backend);
 /*
@@ -92,9 +106,16 @@ int backends__attach(struct kernel *k, char *why, size_t why_len);
  * Attach and detach the system-call program that sees calls which began before fentry or kprobe
  * were there.
  */
+void late__expect(struct kernel *k); /* before a process is selected */
 void late__watch(struct kernel *k, pid_t pid);
 void late__check(struct kernel *k);
 void late__free(struct kernel *k);
+
+/*
+ * Of the kernel's types, those that have the names of the `programs`' types and what these are made
+ * of. Returns a descriptor of a file in memory, in BTF; the caller's to close. Negative errno.
+ */
+int types__used(const struct btf *kernel, const struct btf *programs);
 
 /*
  * In an object that is not loaded yet: programs read the kernel's structs without a helper, if

@@ -112,7 +112,8 @@ int kernel__forget_conn(struct kernel *k, uint64_t sock, uint64_t conn);
 
 /*
  * Housekeeping, to be called about once a second: sends CLOSE for sockets whose end no program sees
- * (Unix sockets on a system-call back end, MPTCP), and detaches what was only needed for calls that
+ * (Unix sockets on a system-call back end, MPTCP; looked for every fourth time as long as there are
+ * none), and detaches what was only needed for calls that
  * were under way when a process was selected. Returns how many connections were found to be gone,
  * or negative errno.
  */

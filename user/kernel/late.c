@@ -5,7 +5,9 @@
  * of blocking threads that is the first request of every open connection. So as long as a thread
  * that was inside a socket call when its process was selected has not come out of it, the
  * system-call program is attached besides. It leaves alone every thread that has already passed one
- * of the others (map `calls`), and it is detached when the last of those threads has come out.
+ * of the others (map `calls`), and it is detached when the last of those threads has come out. With
+ * fexit nobody is noted there when a call begins; so from before the first process is selected until
+ * then, they note who has come out of one (settings.late).
  */
 #include <dirent.h>
 #include <errno.h>
@@ -64,6 +66,23 @@ static void late__add(struct kernel *k, pid_t pid, pid_t tid)
 		k->late[k->n_late++] = t;
 }
 
+static void late__note(struct kernel *k, bool on)
+{
+	uint32_t zero = 0;
+	struct settings s;
+
+	if (k->backend != KERNEL_BACKEND_FENTRY ||
+	    bpf_map_lookup_elem(k->map.settings, &zero, &s) || s.late == on)
+		return;
+	s.late = on;
+	bpf_map_update_elem(k->map.settings, &zero, &s, BPF_ANY);
+}
+
+void late__expect(struct kernel *k)
+{
+	late__note(k, true);
+}
+
 void late__watch(struct kernel *k, pid_t pid)
 {
 	struct dirent *e;
@@ -76,6 +95,7 @@ void late__watch(struct kernel *k, pid_t pid)
 		k->late_link = backends__attach_later(k, "syscall_late");
 	if (k->late_link < 0) {
 		k->late_link = 0;
+		late__note(k, false);
 		return;
 	}
 	snprintf(path, sizeof(path), "/proc/%d/task", pid);
@@ -105,6 +125,7 @@ void late__check(struct kernel *k)
 	if (!k->n_late) {
 		close(k->late_link);
 		k->late_link = 0;
+		late__note(k, false);
 	}
 }
 

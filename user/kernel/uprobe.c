@@ -56,6 +56,7 @@ struct kernel_uprobes {
 enum uprobe_group {
 	UPROBE_UNIT_RETS,
 	UPROBE_UNIT_EXITS,
+	UPROBE_UV_ENTRIES,
 	UPROBE_UNIT_ENTRIES,
 	UPROBE_RETS,
 	UPROBE_EXITS,
@@ -63,18 +64,20 @@ enum uprobe_group {
 	UPROBE_GROUPS
 };
 
-static bool uprobe__is_unit(const struct kernel *k, const struct kernel_site *s)
+static unsigned uprobe__what(const struct kernel *k, const struct kernel_site *s)
 {
 	size_t i = s->cookie & 0xffff;
-	unsigned what = i < k->n_descs ? k->descs[i].what : PROBE_NONE;
 
-	return what == PROBE_SPAWN || what >= PROBE_GO_SPAWN;
+	return i < k->n_descs ? k->descs[i].what : PROBE_NONE;
 }
 
 static enum uprobe_group uprobe__group(const struct kernel *k, const struct kernel_site *s)
 {
-	bool unit = uprobe__is_unit(k, s);
+	unsigned what = uprobe__what(k, s);
+	bool unit = what == PROBE_SPAWN || what >= PROBE_GO_SPAWN;
 
+	if (what == PROBE_UV_ENTERS || what == PROBE_UV_QUEUES)
+		return UPROBE_UV_ENTRIES;
 	if (s->ret)
 		return unit ? UPROBE_UNIT_RETS : UPROBE_RETS;
 	if ((uint8_t)(s->cookie >> 16) == PROBE_AT_ENTER)
@@ -208,7 +211,7 @@ enum kernel_uprobes_way kernel__uprobes_way(const struct kernel *k)
 
 void uprobe__prepare(struct kernel *k)
 {
-	static const char *const progs[] = { UPROBE_ENTER, UPROBE_EXIT };
+	static const char *const progs[] = { UPROBE_ENTER, UPROBE_EXIT, UPROBE_SPAWN, UPROBE_UV };
 
 	for (size_t i = 0; i < sizeof(progs) / sizeof(progs[0]); i++) {
 		struct bpf_program *p = bpf_object__find_program_by_name(k->obj, progs[i]);
@@ -259,9 +262,14 @@ struct uprobe_work {
 
 static int uprobe__prog(const struct kernel *k, enum uprobe_group group)
 {
-	bool enter = group == UPROBE_ENTRIES || group == UPROBE_UNIT_ENTRIES;
+	static const char *const progs[UPROBE_GROUPS] = {
+		[UPROBE_UNIT_RETS] = UPROBE_SPAWN, [UPROBE_UNIT_EXITS] = UPROBE_SPAWN,
+		[UPROBE_UV_ENTRIES] = UPROBE_UV,   [UPROBE_UNIT_ENTRIES] = UPROBE_ENTER,
+		[UPROBE_RETS] = UPROBE_EXIT,       [UPROBE_EXITS] = UPROBE_EXIT,
+		[UPROBE_ENTRIES] = UPROBE_ENTER,
+	};
 
-	return programs__fd(k, enter ? UPROBE_ENTER : UPROBE_EXIT);
+	return programs__fd(k, progs[group]);
 }
 
 /* All sites of a group by one link. */

@@ -62,6 +62,13 @@ int elf_file__find(struct elf_file *f, const char *const *names, size_t n, struc
 int64_t elf_file__code(struct elf_file *f, const struct elf_func *fn, uint8_t *buf, size_t max,
 		       uint64_t *addr);
 
+/*
+ * The function that a variable points at, `offset` bytes into it. False if the file exports no such
+ * variable, or that is no pointer to code of the file.
+ */
+bool elf_file__pointed(struct elf_file *f, const char *variable, uint64_t offset,
+		       struct elf_func *out);
+
 /* Where a variable is that the file exports: its address before relocation; 0: there is none. */
 uint64_t elf_file__data(struct elf_file *f, const char *name);
 /* `len` bytes of what the file has at that address; false if they are not all in the file. */

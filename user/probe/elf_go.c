@@ -25,14 +25,11 @@
 #define TABLES_MAX 3              /* headers that were worth reading the table */
 #define FUNCS_MAX (16u << 20)
 #define CANDIDATES_MAX 16
-#define RELOCATIONS_MAX (16u << 20)
 
 #if defined(__x86_64__)
 #define MIN_INSTRUCTION 1ull
-#define R_RELATIVE R_X86_64_RELATIVE
 #else
 #define MIN_INSTRUCTION 4ull
-#define R_RELATIVE R_AARCH64_RELATIVE
 #endif
 
 /*
@@ -262,34 +259,6 @@ static bool module_hit(struct search *s, uint64_t offset, uint64_t vaddr)
 	       take_module(s->ctx, m[MODULE_MINPC], m[MODULE_MAXPC], m[MODULE_TEXT]);
 }
 
-/* Calls fn for each relative relocation. */
-static void each_relocation(const struct elf_image *img, void *ctx,
-			    void (*fn)(void *ctx, const Elf64_Rela *r))
-{
-	uint64_t addr, size;
-
-	if (!elf_dynamic__get(img, DT_RELA, &addr) || !elf_dynamic__get(img, DT_RELASZ, &size))
-		return;
-	const struct elf_load *l = elf_image__segment(img, addr);
-	Elf64_Rela *r = malloc(4096 * sizeof(*r));
-
-	if (!l || size > l->filesz - (addr - l->vaddr))
-		size = 0;
-	uint64_t n = size / sizeof(*r);
-
-	for (uint64_t i = 0; r && i < n && i < RELOCATIONS_MAX; i += 4096) {
-		size_t some = n - i < 4096 ? n - i : 4096;
-
-		if (!elf_image__read(img, l->offset + (addr - l->vaddr) + i * sizeof(*r), r,
-				     some * sizeof(*r)))
-			break;
-		for (size_t k = 0; k < some; k++)
-			if (ELF64_R_TYPE(r[k].r_info) == R_RELATIVE)
-				fn(ctx, &r[k]);
-	}
-	free(r);
-}
-
 struct modules {
 	uint64_t table; /* what the first word points at */
 	size_t n;
@@ -322,9 +291,9 @@ static bool module_by_relocations(struct go_table *t)
 {
 	struct modules m = { .table = t->vaddr };
 
-	each_relocation(t->img, &m, find_pointer);
+	elf_dynamic__each_relative(t->img, &m, find_pointer);
 	if (m.n)
-		each_relocation(t->img, &m, fill_words);
+		elf_dynamic__each_relative(t->img, &m, fill_words);
 	for (size_t i = 0; i < m.n; i++)
 		if (take_module(t, m.at[i].words[MODULE_MINPC], m.at[i].words[MODULE_MAXPC],
 				m.at[i].words[MODULE_TEXT]))

@@ -129,6 +129,11 @@ int elf_symbols__read(const struct elf_image *img, uint32_t type, const struct e
 uint64_t elf_symbols__data(const struct elf_image *img, const char *name);
 /* The dynamic section's word for a tag; false if there is none. */
 bool elf_dynamic__get(const struct elf_image *img, int64_t tag, uint64_t *value);
+/* Calls fn for each relative relocation. */
+void elf_dynamic__each_relative(const struct elf_image *img, void *ctx,
+				void (*fn)(void *ctx, const Elf64_Rela *r));
+/* The pointer that is at an address when all is relocated, without where it is loaded to; 0: none. */
+uint64_t elf_dynamic__pointer(const struct elf_image *img, uint64_t vaddr);
 /* DT_SONAME, "" if none. */
 void elf_dynamic__soname(const struct elf_image *img, char *buf, size_t size);
 

@@ -11,6 +11,13 @@
 
 #define CHUNK 4096 /* symbols read at once */
 #define DYNAMIC_MAX 4096
+#define RELOCATIONS_MAX (16u << 20)
+
+#if defined(__x86_64__)
+#define R_RELATIVE R_X86_64_RELATIVE
+#else
+#define R_RELATIVE R_AARCH64_RELATIVE
+#endif
 
 /* Ranks of symbols: a global one goes before a local one, a default version before others. */
 #define RANK_ANY 1
@@ -191,6 +198,55 @@ void elf_dynamic__soname(const struct elf_image *img, char *buf, size_t size)
 	if (!elf_image__read(img, l->offset + (strtab - l->vaddr) + at, buf, room))
 		room = 0;
 	buf[room] = '\0';
+}
+
+void elf_dynamic__each_relative(const struct elf_image *img, void *ctx,
+				void (*fn)(void *ctx, const Elf64_Rela *r))
+{
+	uint64_t addr, size;
+
+	if (!elf_dynamic__get(img, DT_RELA, &addr) || !elf_dynamic__get(img, DT_RELASZ, &size))
+		return;
+	const struct elf_load *l = elf_image__segment(img, addr);
+	Elf64_Rela *r = malloc(4096 * sizeof(*r));
+
+	if (!l || size > l->filesz - (addr - l->vaddr))
+		size = 0;
+	uint64_t n = size / sizeof(*r);
+
+	for (uint64_t i = 0; r && i < n && i < RELOCATIONS_MAX; i += 4096) {
+		size_t some = n - i < 4096 ? n - i : 4096;
+
+		if (!elf_image__read(img, l->offset + (addr - l->vaddr) + i * sizeof(*r), r,
+				     some * sizeof(*r)))
+			break;
+		for (size_t k = 0; k < some; k++)
+			if (ELF64_R_TYPE(r[k].r_info) == R_RELATIVE)
+				fn(ctx, &r[k]);
+	}
+	free(r);
+}
+
+struct pointer {
+	uint64_t at, value;
+};
+
+static void is_pointer(void *ctx, const Elf64_Rela *r)
+{
+	struct pointer *p = ctx;
+
+	if (r->r_offset == p->at)
+		p->value = (uint64_t)r->r_addend;
+}
+
+uint64_t elf_dynamic__pointer(const struct elf_image *img, uint64_t vaddr)
+{
+	struct pointer p = { .at = vaddr };
+
+	elf_dynamic__each_relative(img, &p, is_pointer);
+	if (!p.value && !elf_image__read_at(img, vaddr, &p.value, sizeof(p.value)))
+		p.value = 0;
+	return p.value;
 }
 
 /* A table as its section header tells it. */

@@ -201,10 +201,21 @@ static void find_by_call(const struct lib_file *f, struct elf_file *elf, struct 
 	}
 }
 
-/* Of what makes units of work, mostly only the result is looked at. */
+static void find_by_pointer(const struct lib_file *f, struct elf_file *elf, struct elf_func *at)
+{
+	for (size_t i = 0; i < f->n_funcs; i++) {
+		const struct probe_func *p = f->funcs[i].func;
+
+		if (p->slot_of && !at[i].offset &&
+		    elf_file__pointed(elf, p->slot_of, p->in_slot, &at[i]))
+			log_debug("%s: %s is what %s points at", f->path, p->symbol, p->slot_of);
+	}
+}
+
+/* Of what makes units of work, only the result is looked at. */
 static bool needs_entry(const struct probe_desc *d)
 {
-	return d->what != PROBE_SPAWN || d->object;
+	return d->what != PROBE_SPAWN;
 }
 
 /* The others are dealt with at the entry. */
@@ -223,6 +234,8 @@ static struct place_wish wish_of(const struct probe_desc *d)
 		.abi = d->abi == PROBE_ABI_GO ? PLACE_ABI_GO : PLACE_ABI_C,
 		.result = needs_exit(d),
 		.returns_int = d->flags & PROBE_INT,
+		.any_reg = d->what == PROBE_SPAWN && (d->object || d->flags & PROBE_FRESH),
+		.kept = d->what == PROBE_SPAWN ? d->object : 0,
 	};
 
 	for (size_t i = 0; i < sizeof(args); i++)
@@ -283,19 +296,22 @@ static int add_site(struct file_sites *s, size_t func, uint64_t offset, uint64_t
 }
 
 static int add_exits(struct file_sites *s, size_t func, uint64_t start, int desc,
-		     const struct places *p)
+		     const struct probe_desc *d, const struct places *p)
 {
+	int32_t bits = d->what == PROBE_SPAWN && d->flags & PROBE_FRESH ? PROBE_MORE_FRESH : 0;
 	int err = 0;
 
 	if (p->exit_how == PLACE_EXIT_RETPROBE)
 		return add_site(s, func, start + p->exit_offset,
-				PROBE_COOKIE(desc, PROBE_AT_EXIT, 0), true);
+				PROBE_COOKIE(desc, PROBE_AT_EXIT, bits), true);
 	for (size_t i = 0; i < p->n_exits && !err && p->exit_how == PLACE_EXIT_SITES; i++) {
 		const struct place_exit *e = &p->exits[i];
-		enum probe_at at = e->in_memory ? PROBE_AT_EXIT_MEM : PROBE_AT_EXIT;
+		enum probe_at at = e->in_memory ? PROBE_AT_EXIT_MEM
+				   : e->in_regs ? PROBE_AT_EXIT_REGS
+						: PROBE_AT_EXIT;
+		int32_t more = e->in_regs ? e->result_reg | e->kept_reg << 8 | bits : e->disp;
 
-		err = add_site(s, func, start + e->at.offset, PROBE_COOKIE(desc, at, e->disp),
-			       false);
+		err = add_site(s, func, start + e->at.offset, PROBE_COOKIE(desc, at, more), false);
 	}
 	return err;
 }
@@ -385,7 +401,7 @@ static int prepare_func(struct kernel *k, struct lib_file *f, struct elf_file *e
 	}
 	say_places(fn, places);
 	fn->entry = at[i].offset + places->entry.offset;
-	return add_exits(group_of(f, fn->func), i, at[i].offset, fn->desc, places);
+	return add_exits(group_of(f, fn->func), i, at[i].offset, fn->desc, &fn->func->desc, places);
 }
 
 static int add_entries(struct lib_file *f)
@@ -453,6 +469,7 @@ static int look_into(struct kernel *k, struct lib_file *f, struct elf_file *elf,
 		return err;
 	find_by_jump(f, elf, at);
 	find_by_call(f, elf, at);
+	find_by_pointer(f, elf, at);
 	choose_funcs(f, at, sure);
 	learn_runtime(f, elf, at);
 	snprintf(f->build_id, sizeof(f->build_id), "%s", elf_file__build_id(elf));

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 
 #include "place_code.h"
+#include "place_flow.h"
 
 /* How many single instructions are tried as the one that all ways out pass. */
 #define SINGLES_MAX 64
@@ -309,13 +310,60 @@ static int find_exits(struct place_code *c, const struct place_wish *wish, uint3
 	return found;
 }
 
+/* Registers that the kernel side can be told of (PROBE_AT_EXIT_REGS). */
+#define TOLD                                                                                       \
+	(REG_BIT(REG_AX) | REG_BIT(REG_BX) | REG_BIT(REG_BP) | REG_BIT(REG_R12) |                  \
+	 REG_BIT(REG_R13) | REG_BIT(REG_R14) | REG_BIT(REG_R15))
+
+static uint8_t lowest(uint16_t regs)
+{
+	return regs ? (uint8_t)__builtin_ctz(regs) : REG_NONE;
+}
+
+/*
+ * The last cheap instruction that every way passes once, where registers have what is wanted. 1
+ * found, 0 not, -ENOMEM.
+ */
+static int find_in_regs(struct place_code *c, const struct place_wish *wish, struct places *out)
+{
+	unsigned arg = wish->kept ? arg_regs[PLACE_ABI_C][wish->kept - 1] : REG_NONE, tried = 0;
+	struct place_flow flow;
+	int found = place_flow__follow(c, arg, &flow);
+
+	if (found <= 0)
+		return found;
+	found = 0;
+	for (uint32_t i = c->n; i-- && !found && tried < SINGLES_MAX;) {
+		uint16_t result = flow.result[i] & TOLD, kept = flow.kept[i] & TOLD;
+
+		/* all counts are of the last call: what is not reached has none in any */
+		if (!c->insns[i].emulated || !c->count[i] || !result || (wish->kept && !kept))
+			continue;
+		tried++;
+		if (!all_ways_pass(c, &i, 1, COUNT_1))
+			continue;
+		out->exits[0] = (struct place_exit){ .at = place_at(c, i),
+						     .in_regs = true,
+						     .result_reg = lowest(result),
+						     .kept_reg = lowest(kept) };
+		out->n_exits = 1;
+		found = 1;
+	}
+	place_flow__free(&flow);
+	return found;
+}
+
 static int choose_c(struct place_code *c, const struct place_wish *wish, struct places *out)
 {
 	uint16_t regs = wanted_regs(wish);
 	uint32_t entry = pick(c, 0, regs), top = pick(c, 0, regs | REG_BIT(REG_SP));
-	int err;
+	int err = wish->any_reg ? find_in_regs(c, wish, out) : 0;
 
-	if (wish->result && !c->insns[top].emulated) {
+	if (err < 0)
+		return err;
+	if (err) {
+		out->exit_how = PLACE_EXIT_SITES;
+	} else if (wish->result && !c->insns[top].emulated) {
 		/* the stepped one is paid once: both probes there, or neither */
 		err = c->insns[entry].emulated ? find_exits(c, wish, entry, out) : 0;
 		if (err < 0)

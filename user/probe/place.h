@@ -23,6 +23,12 @@ struct place_wish {
 	bool result;      /* what the function returns is needed */
 	bool returns_int; /* ... and it is an int: 32 bits of ax */
 	/*
+	 * A single cheap place will do where any register has the result, if one has argument `kept`,
+	 * too (0: none is wanted). The entry is not watched.
+	 */
+	bool any_reg;
+	unsigned kept;
+	/*
 	 * Where a cheap exit gives a length in memory beside "ok" in ax, take it (SSL_read and
 	 * SSL_write around their inner functions).
 	 */
@@ -50,6 +56,9 @@ struct place_exit {
 	/* ax is what is returned; else, where ax > 0, the u64 at sp + disp is the length */
 	bool in_memory;
 	int32_t disp;
+	/* any_reg: these have the result and the argument (enum place_reg; REG_NONE: none does) */
+	bool in_regs;
+	uint8_t result_reg, kept_reg;
 };
 
 struct places {

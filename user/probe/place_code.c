@@ -271,6 +271,12 @@ static enum insn_form form_of_move(const cs_x86_op *to, const cs_x86_op *from, s
 		return FORM_LOAD_GUARD;
 	if (is_mem(from, X86_REG_FS, X86_REG_INVALID) && from->mem.disp == -8)
 		return FORM_GO_OLD;
+	if (from->type == X86_OP_REG && to->size == 8 && from->size == 8 &&
+	    reg_number(from->reg) < REG_NONE && out->form_reg < REG_NONE &&
+	    from->reg != X86_REG_RSP && to->reg != X86_REG_RSP) {
+		out->from_reg = (uint8_t)reg_number(from->reg);
+		return FORM_COPY;
+	}
 	if (to->reg != X86_REG_EAX && to->reg != X86_REG_RAX)
 		return FORM_OTHER;
 	if (from->type == X86_OP_IMM && (int32_t)from->imm <= 0 && from->imm <= UINT32_MAX)
@@ -340,6 +346,7 @@ static void describe(csh handle, const cs_insn *in, uint64_t addr, struct insn *
 		.kind = (uint8_t)kind_of(handle, in),
 		.target = INSN_NOWHERE,
 		.form_reg = REG_NONE,
+		.from_reg = REG_NONE,
 		.condition = REG_NONE,
 		.refused = is_refused(in),
 		.name = cs.insn_name(handle, in->id),

@@ -55,6 +55,7 @@ enum insn_form {
 	FORM_TEST_AX,       /* test %eax,%eax */
 	FORM_LOAD_AX,       /* mov disp(%rsp),%eax or %rax */
 	FORM_AX_NOT_ABOVE0, /* ax = a constant <= 0 */
+	FORM_COPY,          /* mov reg,reg: 64 bits, neither of them sp */
 	FORM_GO_CHECK,      /* cmp 0x10(%r14),%rsp or %r12 */
 	FORM_GO_OLD,        /* mov %fs:-8,reg: Go before it had registers for arguments */
 };
@@ -70,7 +71,8 @@ struct insn {
 	uint8_t len;
 	uint8_t kind;      /* enum insn_kind */
 	uint8_t form;      /* enum insn_form */
-	uint8_t form_reg;  /* FORM_LOAD_GUARD */
+	uint8_t form_reg;  /* FORM_LOAD_GUARD; FORM_COPY: what is written */
+	uint8_t from_reg;  /* FORM_COPY */
 	uint8_t condition; /* JCC: low four bits of its opcode; REG_NONE: another (jrcxz, loop) */
 	bool emulated;     /* by the kernel, under a uprobe */
 	bool refused;      /* by the kernel: no uprobe can sit here */

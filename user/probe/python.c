@@ -3,7 +3,10 @@
  * A context is made by copying another, and asyncio makes one for each task and callback. All copies
  * are made by context_new_from_vars(), a static function: symbols may name it; if not, it is where
  * PyContext_Copy and PyContext_CopyCurrent end with a jump; where the compiler has put it into its
- * callers, these two are watched (then Context.copy() of the program's own is not seen).
+ * callers, these two are watched (then Context.copy() of the program's own is not seen). Empty ones
+ * are made by context_new_empty(), where PyContext_New ends: some servers begin each request in one.
+ * Where that is put into its callers, these are watched: PyContext_New, and what PyContext_Type makes
+ * a context with.
  *
  * The current context is a member of the thread's state, and that is in the slot of a pthread key,
  * which is in _PyRuntime (gilstate.autoTSSkey).
@@ -23,18 +26,30 @@
 #include "table.h"
 #include "units.h"
 
-#define SPAWNS(function, ...)                                                                      \
+#define SPAWNS(function, variables, ...)                                                           \
 	{                                                                                          \
-		.symbol = (function), .optional = true, .desc = { .what = PROBE_SPAWN },           \
-		__VA_ARGS__                                                                        \
+		.symbol = (function), .optional = true,                                            \
+		.desc = { .what = PROBE_SPAWN, .object = (variables) }, __VA_ARGS__                \
 	}
 
+#define FRESH .desc = { .what = PROBE_SPAWN, .flags = PROBE_FRESH }
+
+#define TP_NEW 312 /* offset of PyTypeObject.tp_new, 3.7 to 3.14 */
+
+static const char *const empties[] = { "PyContext_New", NULL };
 static const char *const copies[] = { "PyContext_Copy", "PyContext_CopyCurrent", NULL };
 
 static const struct probe_func funcs[] = {
-	SPAWNS("context_new_from_vars", .via = copies),
-	SPAWNS("PyContext_CopyCurrent", .unless = "context_new_from_vars"),
-	SPAWNS("PyContext_Copy", .unless = "context_new_from_vars"),
+	SPAWNS("context_new_from_vars", 1, .via = copies),
+	SPAWNS("PyContext_CopyCurrent", 0, .unless = "context_new_from_vars"),
+	SPAWNS("PyContext_Copy", 0, .unless = "context_new_from_vars"),
+	{ .symbol = "context_new_empty", .optional = true, .via = empties, FRESH },
+	{ .symbol = "PyContext_New", .optional = true, FRESH },
+	{ .symbol = "context_tp_new",
+	  .optional = true,
+	  .slot_of = "PyContext_Type",
+	  .in_slot = TP_NEW,
+	  FRESH },
 	{ .symbol = "PyContext_Enter", .uvloop = true, .desc = { .what = PROBE_UV_ENTERS } },
 	{ .symbol = "PySet_Add", .uvloop = true, .desc = { .what = PROBE_UV_QUEUES, .object = 2 } },
 	{ 0 },
@@ -116,7 +131,8 @@ struct look {
 	int mem;
 	uint64_t state[512]; /* the beginning of _PyRuntime */
 	uint64_t fs;         /* of the main thread */
-	uint64_t thread;     /* its PyThreadState */
+	uint64_t thread;     /* its PyThreadState, */
+	uint64_t slot;       /* and where it is, from fs */
 };
 
 static bool peek(const struct look *l, uint64_t at, void *buf, size_t len)
@@ -142,6 +158,12 @@ static bool find_main_thread(struct look *l)
 	return false;
 }
 
+/* glibc's struct pthread has the first 32 keys in itself: pairs of sequence and data. */
+static uint64_t slot_of(uint32_t key)
+{
+	return 0x310 + 16ull * key + 8;
+}
+
 /* Is a Py_tss_t at this offset of _PyRuntime in whose slot is the main thread's state? */
 static bool is_key(struct look *l, uint32_t offset)
 {
@@ -149,15 +171,15 @@ static bool is_key(struct look *l, uint32_t offset)
 	uint32_t key[2];
 
 	memcpy(key, (const char *)l->state + offset, sizeof(key));
-	/* glibc's struct pthread has the first 32 keys in itself: pairs of sequence and data */
 	if (key[0] != 1 || key[1] >= 32 ||
-	    !peek(l, l->fs + 0x310 + 16ull * key[1] + 8, &thread, sizeof(thread)) || !thread ||
+	    !peek(l, l->fs + slot_of(key[1]), &thread, sizeof(thread)) || !thread ||
 	    !peek(l, thread, words, sizeof(words)))
 		return false;
 	/* a PyThreadState knows its thread (thread_id, or what it was made for) */
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (words[i] == l->fs) {
 			l->thread = thread;
+			l->slot = slot_of(key[1]);
 			return true;
 		}
 	return false;
@@ -199,7 +221,8 @@ static int find(struct look *l, const struct offsets *o, uint64_t state, uint64_
 		snprintf(why, why_len, "the thread's context is not where this version has it");
 		return -ENOTSUP;
 	}
-	out->key = state + key;
+	/* Where the key is deleted and made again, after a fork, it has the same number. */
+	out->key = l->slot;
 	out->type = type;
 	out->context = o->context;
 	out->kind = RUNTIME_PYTHON;

@@ -37,6 +37,9 @@ struct probe_func {
 	const char *const *via;
 	/* The same: the first that all of these call (they need not be rows). */
 	const char *const *called_by;
+	/* The same: this exported variable points at it, `in_slot` bytes into it. */
+	const char *slot_of;
+	uint16_t in_slot;
 	/*
 	 * Watched not where it begins, but where it calls this one (its only call of it), or at the
 	 * instruction behind that. NULL: where it begins.
