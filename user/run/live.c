@@ -15,16 +15,12 @@
 #include "../lib/resident.h"
 #include "../source/source.h"
 #include "live_processes.h"
+#include "pace.h"
 #include "pipeline.h"
 #include "run.h"
 
 #define READ_MAX 8192 /* records a poll */
-#define BUSY_MS 5
-#define LAZY_MS 20
-#define FEW 32 /* records: four times as many are far from filling a ring of ROOMY bytes */
-#define ROOMY (1024 * 1024)
-#define CALM_NS (3 * SECOND_NS)
-#define STARTING_NS (50ull * 1000 * 1000) /* a program loads its libraries about so long */
+#define SLEEP_MS 5    /* more is waited for in poll() */
 #define TICK_NS (20ull * 1000 * 1000)
 #define SECOND_NS 1000000000ull
 #define STARTED_S 1
@@ -63,14 +59,13 @@ struct live {
 	struct node_helpers *helpers; /* NULL: not asked for */
 	bool said;                    /* that it traces */
 	unsigned seconds;             /* since start; not counted further than is of interest */
-	uint64_t stirred;             /* when a process or connection last came, changed or went */
+	struct pace pace;
 	struct source *ring;
 	struct pipeline *pipeline;
 	struct recorder *recorder;
 	bool record_failed;
 	struct live_processes *processes;
 	const struct weft_event *event; /* the pipeline is at it */
-	uint64_t began_program;         /* a traced process, last */
 	uint32_t read_tid, read_len;    /* the last read from a socket */
 	struct weft_policy_entry policies[WEFT_POLICY_BATCH];
 	size_t n_policies;
@@ -159,31 +154,13 @@ static void pass(void *ctx, const struct weft_event *ev)
 	pipeline__event(l->pipeline, ev);
 }
 
-/* What comes all the time while the same processes serve over the same connections. */
-static bool is_routine(const struct weft_event *ev)
-{
-	switch (ev->kind) {
-	case WEFT_EV_DATA:
-	case WEFT_EV_SESSION:
-	case WEFT_EV_CALL:
-	case WEFT_EV_UNIT:
-	case WEFT_EV_WRITTEN:
-	case WEFT_EV_CONTEXT: return true;
-	default: return false;
-	}
-}
-
 static void on_event(void *ctx, const struct weft_event *ev)
 {
 	struct live *l = ctx;
 
-	if (!is_routine(ev))
-		l->stirred = ev->ts;
-
+	pace__event(&l->pace, ev);
 	live_processes__before(l->processes, ev);
 	learn_cipher(l, ev);
-	if (ev->kind == WEFT_EV_EXEC)
-		l->began_program = ev->ts;
 	l->event = ev;
 	pass(l, ev);
 	l->event = NULL;
@@ -251,22 +228,12 @@ static bool tick(struct live *l, uint64_t now)
 	return pipeline__tick(l->pipeline, now);
 }
 
-/*
- * How long to sleep after a poll that returned n records: short while there is traffic, longer when
- * idle. What is new is answered soon (policies, probes); where nothing is, a few records at a time
- * would cost more for waking up, with cold caches, than for themselves, so they wait for company.
- */
-static unsigned pause_ms(const struct live *l, int n, unsigned *idle, uint64_t now)
+/* How long to sleep after a poll that gave n records. */
+static unsigned pause_ms(struct live *l, int n, uint64_t now)
 {
 	if (n >= READ_MAX)
 		return 0;
-	if (stopped || now < l->began_program + STARTING_NS)
-		return 1;
-	*idle = n ? 0 : *idle + 1;
-	if (*idle >= 20)
-		return *idle < 120 ? 20 : 50;
-	return n < FEW && now > l->stirred + CALM_NS && l->o->ring_bytes >= ROOMY ? LAZY_MS
-										  : BUSY_MS;
+	return stopped ? 1 : pace__pause(&l->pace, l->ring->bytes, now);
 }
 
 /*
@@ -277,7 +244,7 @@ static void pause_for(const struct live *l, unsigned ms)
 {
 	struct pollfd ring = { .fd = kernel__ring_fd(l->kernel), .events = POLLIN };
 
-	if (ms > BUSY_MS)
+	if (ms > SLEEP_MS)
 		(void)poll(&ring, 1, (int)ms);
 	else if (ms)
 		clock__sleep_ms(ms);
@@ -315,9 +282,8 @@ static bool told_to_end(void)
 static void loop(struct live *l)
 {
 	uint64_t began = clock__boottime();
-	unsigned idle = 0;
 
-	l->stirred = began;
+	pace__init(&l->pace, l->o->ring_bytes, began);
 	while (!told_to_end()) {
 		int n = source__poll(l->ring, on_event, l, READ_MAX);
 		uint64_t now = clock__boottime();
@@ -337,7 +303,7 @@ static void loop(struct live *l)
 			log_info("the last traced process ended");
 			return;
 		}
-		pause_for(l, pause_ms(l, n, &idle, now));
+		pause_for(l, pause_ms(l, n, now));
 	}
 }
 

@@ -39,7 +39,8 @@ static size_t ring__data_map(const struct ring_source *r)
 static int ring__poll(struct source *s, source_handler fn, void *ctx, int max)
 {
 	struct ring_source *r = (struct ring_source *)s;
-	unsigned long at = __atomic_load_n(r->consumer, __ATOMIC_RELAXED), given = at;
+	unsigned long at = __atomic_load_n(r->consumer, __ATOMIC_RELAXED);
+	unsigned long began = at, given = at;
 	unsigned long end = __atomic_load_n(r->producer, __ATOMIC_ACQUIRE);
 	int n = 0;
 
@@ -68,6 +69,7 @@ static int ring__poll(struct source *s, source_handler fn, void *ctx, int max)
 	}
 	if (at != given)
 		__atomic_store_n(r->consumer, at, __ATOMIC_RELEASE);
+	s->bytes = at - began;
 	return n;
 }
 

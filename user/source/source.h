@@ -62,6 +62,7 @@ enum capture_skip {
 struct source {
 	const struct source_ops *ops;
 	uint64_t received;  /* records handed over */
+	size_t bytes;       /* of a ring, taken by the last poll */
 	uint64_t malformed; /* records refused: wrong size or kind; counted, never handed over */
 	char error[200];    /* one line, empty if all is well */
 	uint64_t packets;   /* packet captures: packets read, and of those ... */
