@@ -140,6 +140,7 @@ struct turn {
 #define CONN_SHUT_IN (1 << 4)
 #define CONN_CLIENT (1 << 5) /* weft saw its connect() */
 #define CONN_SERVER (1 << 6) /* weft saw it accepted */
+#define CONN_MIXED (1 << 7)  /* what begets those that answer here begets others', too */
 
 /* conn_state.follow: how sure is it that the frames of this direction are followed? */
 enum follow_sure {
@@ -403,6 +404,7 @@ enum label_how {
 	LABEL_AT,       /* for what was read of `conn` up to `pos` */
 	LABEL_SERVES,   /* for what was read last on the connection of `sock` */
 	LABEL_ANSWERED, /* it has answered there once: says nothing yet */
+	LABEL_BORN,     /* `sock` is the unit that begot it, of which nothing was known: the same */
 	LABEL_NOBODY,   /* for several at once: says nothing any more */
 	LABEL_LOOP,     /* for all: uvloop's loop does its own work in it */
 };
@@ -421,7 +423,8 @@ struct label {
 	__u8 how;       /* enum label_how */
 	__u8 ahead;     /* AT: WEFT_F_AHEAD */
 	__u8 inherited; /* Go: by a goroutine that did not read itself */
-	__u8 pad[5];
+	__u8 by_child;  /* Python: since those that it begot answered there */
+	__u8 pad[4];
 };
 
 /* What a thread's callback of uvloop's is: see uvloop.bpf.h. */

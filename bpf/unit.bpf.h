@@ -10,7 +10,9 @@
  *     was there before.
  *   - What is begotten right behind an accept works for the new connection, whose requests come
  *     later (Python: one task serves a connection, and another callback reads for it).
- *   - What answers a second time on a connection, for which something else reads, serves it.
+ *   - What answers a second time on a connection, for which something else reads, serves it; so does
+ *     what has begotten two that answered there, if nothing else was known of it (Python: a task of a
+ *     connection that is older than weft, with a task for each request).
  *
  * In Node.js nothing of that can be seen from outside; where weft's helper is put in (by consent), it
  * numbers the requests and says at each write for which of them it is made. Only what it says counts.
@@ -167,7 +169,7 @@ static __always_inline int unit__resolve(struct label *l, struct label *out)
 	if (l->how != LABEL_SERVES)
 		return -1;
 	st = unit__conn(l->sock, l->ino);
-	if (!st)
+	if (!st || (l->by_child && st->bits & CONN_MIXED))
 		return -1;
 	st = unit__plaintext(st);
 	if (!st->conn || st->turn_dir > WEFT_IN)
@@ -216,11 +218,14 @@ static __always_inline void unit__put(struct label_key *k, struct label *l)
 
 /* The unit works for this connection from now on. */
 static __always_inline void unit__serves(struct label_key *k, struct conn_state *st, __u8 how,
-					 __u64 conn)
+					 __u64 conn, __u8 by_child)
 {
-	struct label l = {
-		.sock = st->sock, .ino = st->ino, .conn = conn, .pos = st->next[WEFT_IN], .how = how
-	};
+	struct label l = { .sock = st->sock,
+			   .ino = st->ino,
+			   .conn = conn,
+			   .pos = st->next[WEFT_IN],
+			   .how = how,
+			   .by_child = by_child };
 
 	unit__put(k, &l);
 }
@@ -295,8 +300,34 @@ __global int unit__received(struct unit *u, struct conn_state *st)
 			return 0;
 		}
 	}
-	unit__serves(&k, st, u->vars == UNIT_GOROUTINE ? LABEL_AT : LABEL_SERVES, st->conn);
+	unit__serves(&k, st, u->vars == UNIT_GOROUTINE ? LABEL_AT : LABEL_SERVES, st->conn,
+		     0);
 	return 0;
+}
+
+/* Who begot what answers there has answered there itself, as far as nothing better is known. */
+static __always_inline void unit__child_answers(__u64 parent, struct conn_state *st)
+{
+	struct label_key k;
+	struct label *l;
+
+	unit__key(&k, parent);
+	l = bpf_map_lookup_elem(&labels, &k);
+	if (!l)
+		unit__serves(&k, st, LABEL_ANSWERED, 0, 0);
+	else if (l->how == LABEL_ANSWERED && (l->sock != st->sock || l->ino != st->ino))
+		unit__nobody(&k);
+	else if (l->how == LABEL_ANSWERED && l->pos != st->next[WEFT_IN])
+		unit__serves(&k, st, LABEL_SERVES, 0, 1);
+}
+
+/* It was begotten by something that does not serve one connection alone, after all. */
+static __always_inline void unit__mixed(struct label *l)
+{
+	struct conn_state *st = unit__conn(l->sock, l->ino);
+
+	if (st)
+		st->bits |= CONN_MIXED;
 }
 
 /* An answer begins. */
@@ -309,8 +340,12 @@ __global int unit__answers(struct unit *u, struct conn_state *st)
 		return 0;
 	unit__key(&k, u->id);
 	l = bpf_map_lookup_elem(&labels, &k);
+	if (l && l->how == LABEL_BORN) {
+		unit__child_answers(l->sock, st);
+		l = NULL;
+	}
 	if (!l) {
-		unit__serves(&k, st, LABEL_ANSWERED, 0);
+		unit__serves(&k, st, LABEL_ANSWERED, 0, 0);
 		return 0;
 	}
 	if (l->how >= LABEL_NOBODY)
@@ -318,15 +353,18 @@ __global int unit__answers(struct unit *u, struct conn_state *st)
 	if (unit__is_session(l->sock) != unit__is_session(st->sock)) {
 		if (unit__is_session(st->sock) &&
 		    (st->policy.other != l->sock || (l->how == LABEL_AT && l->conn != st->conn)))
-			unit__serves(&k, st, LABEL_ANSWERED, 0);
+			unit__serves(&k, st, LABEL_ANSWERED, 0, 0);
 		return 0;
 	}
-	if (l->how == LABEL_AT)
+	if (l->how == LABEL_AT) {
+		if (l->by_child && l->sock != st->sock)
+			unit__mixed(l);
 		return 0;
+	}
 	if (l->sock != st->sock || l->ino != st->ino)
 		unit__nobody(&k);
 	else if (l->how == LABEL_ANSWERED && l->pos != st->next[WEFT_IN])
-		unit__serves(&k, st, LABEL_SERVES, 0);
+		unit__serves(&k, st, LABEL_SERVES, 0, 0);
 	return 0;
 }
 
@@ -581,7 +619,11 @@ static __always_inline int unit__inherited(struct unit *u, struct label *out)
 	}
 	unit__key(&k, u->id);
 	l = bpf_map_lookup_elem(&labels, &k);
-	if (!l || l->how >= LABEL_NOBODY || l->how == LABEL_ANSWERED)
+	if ((!l || l->how == LABEL_ANSWERED) && u->vars != UNIT_GOROUTINE) {
+		*out = (struct label){ .sock = u->id, .how = LABEL_BORN };
+		return 0;
+	}
+	if (!l || l->how >= LABEL_ANSWERED)
 		return -1;
 	/* nothing read so far: whoever serves the connection may be a descendant */
 	if (unit__resolve(l, out))

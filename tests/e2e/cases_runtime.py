@@ -80,10 +80,11 @@ class Service:
 
 
 class Load:
-    """So many connections that each ask for one thing after the other, by chance; every fourth answer ends a connection."""
+    """So many connections that each ask for one thing after the other, by chance; every fourth answer ends a connection, unless
+    they are kept."""
 
-    def __init__(self, port, routes, concurrency, tls=False):
-        self.port, self.routes, self.lock = port, routes, threading.Condition()
+    def __init__(self, port, routes, concurrency, tls=False, kept=False):
+        self.port, self.routes, self.lock, self.kept = port, routes, threading.Condition(), kept
         self.tls = ssl._create_unverified_context() if tls else None
         self.asked, self.answered, self.limit, self.failed = [], 0, None, []
         self.random = random.Random(7)
@@ -125,7 +126,7 @@ class Load:
                         if answer.status != 200:
                             self.failed.append((job, answer.status))
                         self.lock.notify_all()
-                    if job[0] % 4 == 0:
+                    if job[0] % 4 == 0 and not self.kept:
                         c.close()
         except (OSError, http.client.HTTPException) as e:
             with self.lock:
@@ -205,11 +206,11 @@ def judge(spans, commands, load, first, floor, lost=0):
     expect(total["correct"] >= floor * (made - lost), f"{total['correct']} of {made} calls have their parent")
 
 
-def under_load(ctx, form, routes, floor=0.99, python=stack.PYTHON, redis=True, requests=None, tls=False):
+def under_load(ctx, form, routes, floor=0.99, python=stack.PYTHON, redis=True, requests=None, tls=False, kept=False):
     """Attached while many connections ask, and most calls wait for one of 10 connections."""
     requests = requests or ctx.args.requests
     with Service(ctx.path("made"), form, python, redis, tls) as service, \
-            Load(service.port, routes, ctx.args.concurrency, tls) as load:
+            Load(service.port, routes, ctx.args.concurrency, tls, kept) as load:
         load.answers(4 * ctx.args.concurrency)
         with tracer.Tracer(["-p", service.pid, "--backend", ctx.args.backend, "--output", "otlp-json", "-v"],
                            ctx.path("spans")) as weft:
@@ -254,6 +255,13 @@ def asyncio_aiohttp(ctx):
     need("redis-server")
     need_python("aiohttp", "redis")
     under_load(ctx, "aiohttp", (*PLAIN, "redis", "client"))
+
+
+@case()
+def asyncio_aiohttp_kept(ctx):
+    """The same over connections that are all older than weft, as are the tasks that serve them."""
+    need_python("aiohttp")
+    under_load(ctx, "aiohttp", (*PLAIN, "client"), redis=False, kept=True)
 
 
 @case()
