@@ -300,8 +300,7 @@ __global int unit__received(struct unit *u, struct conn_state *st)
 			return 0;
 		}
 	}
-	unit__serves(&k, st, u->vars == UNIT_GOROUTINE ? LABEL_AT : LABEL_SERVES, st->conn,
-		     0);
+	unit__serves(&k, st, u->vars == UNIT_GOROUTINE ? LABEL_AT : LABEL_SERVES, st->conn, 0);
 	return 0;
 }
 
