@@ -90,7 +90,7 @@ static void on_trace(void *ctx, struct trace *t)
 		REQUIRE(!memmem(s->name.p, s->name.n, "secret", 6));
 		for (unsigned k = 0; k < s->n_attrs; k++)
 			REQUIRE(s->attrs[k].type != ATTR_STR ||
-				!memmem(s->attrs[k].s.p, s->attrs[k].s.n, "secret", 6));
+				!memmem(s->attrs[k].text, s->attrs[k].text_n, "secret", 6));
 	}
 	run.spans += t->n;
 }
