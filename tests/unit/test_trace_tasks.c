@@ -65,11 +65,12 @@ Test(trace_tasks, known_by_the_language)
 	feed__free(f);
 }
 
-/* The loop reads two answers, and then works: for the one whose answer came first. */
+/* An executor reads two answers, and then works: for the one whose answer came first. */
 static struct feed *two_answers(bool work_between)
 {
 	struct feed *f = feed__new();
 
+	feed__written_in(f, SHOP, "shop", "rust");
 	feed__preopen(f, 3, SHOP, 50001, 8080);
 	feed__preopen(f, 4, SHOP, 50002, 8080);
 	feed__accept(f, 1, SHOP, 11, 40001, 80);
@@ -95,7 +96,7 @@ Test(trace_tasks, answers_read_together)
 	cr_expect(feed__is_root(client(f, "/timer")));
 	cr_expect(feed__is_root(client(f, "/for-a")));
 	feed__free(f);
-	/* one after the other, each worked for at once, as most loops do */
+	/* one after the other, each worked for at once */
 	f = two_answers(true);
 	cr_expect(feed__is_child(client(f, "/timer"), of_path(f, SPAN_SERVER, "url.path", "/a"),
 				 "backward"));

@@ -59,6 +59,7 @@ struct thread {
 	enum last_read read;  /* what it read last, not yet followed by an answer written */
 	uint64_t read_call;   /* client node whose answer that was; 0: several came at once */
 	bool answer_idle;     /* nothing was written since it read an answer */
+	bool tasks;           /* it runs tasks, which go on when all was read that had come */
 	uint64_t read_ts;     /* of what it read last */
 	uint64_t awake_since; /* its first event since it last slept */
 	uint16_t sleeps;
@@ -187,7 +188,7 @@ static struct thread *thread__new(struct tracer *t, uint64_t key, uint32_t pid)
 	th->key = key;
 	th->id = ++t->last_id;
 	th->pid = pid;
-	th->shared = runs_tasks(t, pid);
+	th->shared = th->tasks = runs_tasks(t, pid);
 	list__init(&th->by_use);
 	list__append(&u->threads, &th->by_user);
 	return th;
@@ -559,12 +560,9 @@ static void strange_answer(struct tracer *t, uint32_t pid, uint32_t tid)
 static void answer_read(struct tracer *t, struct node *call, struct thread *th, uint64_t key,
 			uint64_t ts)
 {
-	/*
-	 * A loop may read all that has come before it works for any of it: what it does then follows
-	 * from the last no more than from the others.
-	 */
+	/* What the thread does then follows from the last answer no more than from the others. */
 	bool together = th->read_ts == ts ||
-			(th->shared && th->answer_idle && th->read_ts >= th->awake_since);
+			(th->tasks && th->answer_idle && th->read_ts >= th->awake_since);
 	bool several = th->read == READ_ANSWER && together && th->read_call != call->id;
 	struct pool *p = call->answerer ? NULL : pool_of(t, call->pool, call->pid);
 
