@@ -89,8 +89,8 @@ def under_load(ctx, tls=False):
         lost = max(2, sum(n for why, n in weft.balance().reasons.items() if "recursion" in why or "unseen" in why))
     else:
         expect_ended_well(weft, status, spans)
-    # (Which session a new connection carries is known a moment late.)
-    judge(spans, {}, load, first, 0.95 if tls else 0.99, lost)
+    # (Which session a new connection carries is known a moment late: later where weft has to wait for a CPU.)
+    judge(spans, {}, load, first, 0.9 if tls else 0.99, lost)
     expect(not any(s.get("url.path") == "/json/list" for s in spans), "weft's own talk with the inspector was traced")
 
 

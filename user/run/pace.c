@@ -5,14 +5,16 @@
 
 #define STARTING_MS 1
 #define BUSY_MS 5
-#define CHURN_MS 20 /* connections come all the time */
 /* A ring of 8 MiB, the usual, holds what 100,000 requests a second make in that time. */
 #define CALM_MS 50
 #define USUAL (4 * 1024 * 1024) /* or larger */
-#define SMALL (1024 * 1024)     /* less than that */
+#define SMALLER_MS 20
+#define SMALL (1024 * 1024) /* less than that */
 #define IDLE_POLLS 100
 #define STARTING_NS (50ull * 1000 * 1000) /* a program loads its libraries about so long */
 #define CALM_NS (3000ull * 1000 * 1000)
+#define ANSWER_NS                                                                                  \
+	(500ull * 1000 * 1000) /* what a new connection is, and carries, shows in that time */
 /* Of the ring, in one poll: more than the first is too much, less than the second little. */
 #define MUCH(ring) ((ring) / 32)
 #define LITTLE(ring) ((ring) / 128)
@@ -27,7 +29,6 @@ void pace__event(struct pace *p, const struct weft_event *ev)
 	switch (ev->kind) {
 	/* what comes all the time while the same processes serve over the same connections */
 	case WEFT_EV_DATA:
-	case WEFT_EV_SESSION:
 	case WEFT_EV_CALL:
 	case WEFT_EV_UNIT:
 	case WEFT_EV_WRITTEN:
@@ -39,10 +40,7 @@ void pace__event(struct pace *p, const struct weft_event *ev)
 	case WEFT_EV_CLOSE: return;
 	case WEFT_EV_OPEN:
 	case WEFT_EV_CONNECT:
-		if (ev->ts > p->conns + CALM_NS)
-			p->conns_since = ev->ts;
-		p->conns = ev->ts;
-		return;
+	case WEFT_EV_SESSION: p->conns = ev->ts; return;
 	case WEFT_EV_EXEC: p->program = ev->ts; break;
 	}
 	p->processes = ev->ts;
@@ -53,11 +51,10 @@ static unsigned longest(const struct pace *p, uint64_t now)
 {
 	bool idle = p->idle_polls > IDLE_POLLS;
 
-	if (now < p->processes + CALM_NS || (p->ring_bytes < SMALL && !idle))
+	if (now < p->processes + CALM_NS || (p->conns && now < p->conns + ANSWER_NS) ||
+	    (p->ring_bytes < SMALL && !idle))
 		return BUSY_MS;
-	if (p->conns && now < p->conns + CALM_NS)
-		return now < p->conns_since + CALM_NS ? BUSY_MS : CHURN_MS;
-	return p->ring_bytes >= USUAL || idle ? CALM_MS : CHURN_MS;
+	return p->ring_bytes >= USUAL || idle ? CALM_MS : SMALLER_MS;
 }
 
 unsigned pace__pause(struct pace *p, size_t bytes, uint64_t now)

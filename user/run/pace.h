@@ -16,8 +16,7 @@ struct pace {
 	size_t ring_bytes;
 	uint64_t program;        /* when a traced process last began to run one */
 	uint64_t processes;      /* when one last came, changed or went */
-	uint64_t conns;          /* when a connection last came, */
-	uint64_t conns_since;    /* and the first of those that came one soon after the other */
+	uint64_t conns;          /* when a connection, or what it carries, last came */
 	unsigned ms, idle_polls; /* the last pause; how many polls gave nothing */
 };
 
