@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <isa-l/igzip_lib.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -32,26 +31,16 @@ static const char *const isal_names[] = {
 #define LEVEL 1
 #define WORK_BYTES ISAL_DEF_LVL1_MEDIUM
 
+static struct on_demand library = ON_DEMAND(SONAME_isal, isal, isal_names);
+
 struct gzip {
 	struct isal_zstream stream;
 	uint8_t work[WORK_BYTES];
 };
 
-static int load(char *why, size_t why_len)
-{
-	static struct on_demand library = ON_DEMAND(SONAME_isal, isal, isal_names);
-	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-
-	pthread_mutex_lock(&lock);
-	int err = on_demand__load(&library, why, why_len);
-
-	pthread_mutex_unlock(&lock);
-	return err;
-}
-
 struct gzip *gzip__new(char *why, size_t why_len)
 {
-	if (load(why, why_len) < 0)
+	if (on_demand__load(&library, why, why_len) < 0)
 		return NULL;
 	struct gzip *g = malloc(sizeof(*g));
 

@@ -1,41 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Numbers that come again: sockets' addresses, threads, processes. What ended is nobody's parent. */
 #include <criterion/criterion.h>
-#include <stdio.h>
 
-#include "../lib/feed.h"
+#include "../lib/shop_feed.h"
 
 #define OK200 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 #define SHOP 100
 #define WEB 200
-
-static const char *get(const char *path)
-{
-	static char buf[2][256];
-	static int i;
-
-	i = !i;
-	snprintf(buf[i], sizeof(buf[i]), "GET %s HTTP/1.1\r\nHost: shop\r\n\r\n", path);
-	return buf[i];
-}
-
-static struct span *server(struct feed *f, const char *path)
-{
-	return feed__span(f, SPAN_SERVER, "url.path", path);
-}
-
-static struct span *client(struct feed *f, const char *path)
-{
-	for (unsigned i = 0; i < f->n_spans; i++) {
-		const struct attr *url = span__attr(f->spans[i], "url.full");
-
-		if (url && url->text_n >= strlen(path) &&
-		    !memcmp(url->text + url->text_n - strlen(path), path, strlen(path)))
-			return f->spans[i];
-	}
-	cr_assert_fail("no call of %s", path);
-	return NULL;
-}
 
 /*
  * A Unix connection a request, as nginx makes them: the next pair of sockets has the addresses of

@@ -1,40 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Threads that go from one task to another: what happened last on them need not be why the next thing happens. */
 #include <criterion/criterion.h>
-#include <stdio.h>
 
-#include "../lib/feed.h"
+#include "../lib/shop_feed.h"
 
 #define OK200 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 #define SHOP 100
-
-static const char *get(const char *path)
-{
-	static char buf[2][256];
-	static int i;
-
-	i = !i;
-	snprintf(buf[i], sizeof(buf[i]), "GET %s HTTP/1.1\r\nHost: shop\r\n\r\n", path);
-	return buf[i];
-}
-
-static struct span *of_path(struct feed *f, enum span_kind kind, const char *key, const char *path)
-{
-	for (unsigned i = 0; i < f->n_spans; i++) {
-		const struct attr *a = span__attr(f->spans[i], key);
-
-		if (f->spans[i]->kind == kind && a && a->text_n >= strlen(path) &&
-		    !memcmp(a->text + a->text_n - strlen(path), path, strlen(path)))
-			return f->spans[i];
-	}
-	cr_assert_fail("no span of %s", path);
-	return NULL;
-}
-
-static struct span *client(struct feed *f, const char *path)
-{
-	return of_path(f, SPAN_CLIENT, "url.full", path);
-}
 
 /* A request that waits, and a call that another task makes on its thread meanwhile. */
 static struct feed *call_beside_a_request(const char *language)
@@ -60,8 +31,7 @@ Test(trace_tasks, known_by_the_language)
 	cr_expect(feed__is_root(client(f, "/call")));
 	feed__free(f);
 	f = call_beside_a_request("c");
-	cr_expect(feed__is_child(client(f, "/call"), of_path(f, SPAN_SERVER, "url.path", "/waits"),
-				 "backward"));
+	cr_expect(feed__is_child(client(f, "/call"), server(f, "/waits"), "backward"));
 	feed__free(f);
 }
 
@@ -98,7 +68,6 @@ Test(trace_tasks, answers_read_together)
 	feed__free(f);
 	/* one after the other, each worked for at once */
 	f = two_answers(true);
-	cr_expect(feed__is_child(client(f, "/timer"), of_path(f, SPAN_SERVER, "url.path", "/a"),
-				 "backward"));
+	cr_expect(feed__is_child(client(f, "/timer"), server(f, "/a"), "backward"));
 	feed__free(f);
 }

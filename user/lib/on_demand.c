@@ -3,10 +3,11 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
-int on_demand__load(struct on_demand *l, char *why, size_t why_len)
+static int load(struct on_demand *l, char *why, size_t why_len)
 {
 	char *functions = l->functions;
 
@@ -28,6 +29,17 @@ int on_demand__load(struct on_demand *l, char *why, size_t why_len)
 		memcpy(functions + i * sizeof(at), &at, sizeof(at));
 	}
 	return 0;
+}
+
+int on_demand__load(struct on_demand *l, char *why, size_t why_len)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+	pthread_mutex_lock(&lock);
+	int err = load(l, why, why_len);
+
+	pthread_mutex_unlock(&lock);
+	return err;
 }
 
 void on_demand__unload(struct on_demand *l)

@@ -30,7 +30,7 @@ struct on_demand {
 
 /*
  * Its functions can be called. 0 (also where they could be before), or -ELIBACC and a line in `why`
- * that says what is missing. One thread at a time.
+ * that says what is missing. On any thread.
  */
 int on_demand__load(struct on_demand *l, char *why, size_t why_len);
 /* The file could be loaded; if not, `why` says what the loader says. It is not kept. */

@@ -130,12 +130,10 @@ bool elf_file__pointed(struct elf_file *f, const char *variable, uint64_t offset
 {
 	uint64_t at = elf_symbols__data(&f->image, variable);
 	uint64_t vaddr = at ? elf_dynamic__pointer(&f->image, at + offset) : 0;
-	const struct elf_load *l = vaddr ? elf_image__segment(&f->image, vaddr) : NULL;
 
-	if (!l || !(l->flags & PF_X) || !(l->offset + (vaddr - l->vaddr)))
-		return false;
-	*out = (struct elf_func){ .offset = l->offset + (vaddr - l->vaddr), .table = ELF_DYNSYM };
-	return true;
+	*out = (struct elf_func){ .offset = vaddr ? elf_image__code(&f->image, vaddr) : 0,
+				  .table = ELF_DYNSYM };
+	return out->offset;
 }
 
 uint64_t elf_file__data(struct elf_file *f, const char *name)

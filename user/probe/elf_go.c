@@ -230,20 +230,13 @@ static bool read_header(struct go_table *t, uint64_t offset, uint64_t room)
 	       t->funcs % 4 == 0 && index <= room - t->funcs;
 }
 
-static bool is_code(const struct elf_image *img, uint64_t vaddr)
-{
-	const struct elf_load *l = elf_image__segment(img, vaddr);
-
-	return l && (l->flags & PF_X);
-}
-
 /* Words of struct moduledata. */
 enum { MODULE_MINPC = 20, MODULE_MAXPC = 21, MODULE_TEXT = 22, MODULE_WORDS };
 
 /* The first and last address must be those of the table: so it is not taken for another's. */
 static bool take_module(struct go_table *t, uint64_t minpc, uint64_t maxpc, uint64_t text)
 {
-	if (!is_code(t->img, text) || minpc != text + entry_of(t, 0) ||
+	if (!elf_image__code(t->img, text) || minpc != text + entry_of(t, 0) ||
 	    maxpc != text + entry_of(t, t->n))
 		return false;
 	t->text = text;
@@ -305,8 +298,8 @@ static bool module_by_relocations(struct go_table *t)
 static bool find_text(struct go_table *t)
 {
 	if (t->layout == GO_116)
-		return is_code(t->img, entry_of(t, 0)); /* addresses, not to be relocated */
-	if (t->header_text && is_code(t->img, t->header_text + entry_of(t, 0))) {
+		return elf_image__code(t->img, entry_of(t, 0)); /* addresses, not to be relocated */
+	if (t->header_text && elf_image__code(t->img, t->header_text + entry_of(t, 0))) {
 		t->text = t->header_text;
 		return true;
 	}

@@ -76,6 +76,14 @@ const struct elf_load *elf_image__segment(const struct elf_image *img, uint64_t 
 	return NULL;
 }
 
+uint64_t elf_image__code(const struct elf_image *img, uint64_t vaddr)
+{
+	const struct elf_load *l = elf_image__segment(img, vaddr);
+
+	/* The ELF header, at 0, is none. */
+	return l && l->flags & PF_X ? l->offset + (vaddr - l->vaddr) : 0;
+}
+
 bool elf_image__read_at(const struct elf_image *img, uint64_t vaddr, void *buf, size_t len)
 {
 	const struct elf_load *l = elf_image__segment(img, vaddr);

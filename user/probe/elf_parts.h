@@ -73,6 +73,8 @@ bool elf_image__read(const struct elf_image *img, uint64_t offset, void *buf, si
 uint8_t *elf_image__load(const struct elf_image *img, uint64_t offset, uint64_t len, uint64_t max);
 /* The segment that holds the address; NULL if none does. */
 const struct elf_load *elf_image__segment(const struct elf_image *img, uint64_t vaddr);
+/* Where in the file the code at an address is; 0: that is no code. */
+uint64_t elf_image__code(const struct elf_image *img, uint64_t vaddr);
 /* Read from an address; false if it is not all of one segment. */
 bool elf_image__read_at(const struct elf_image *img, uint64_t vaddr, void *buf, size_t len);
 /* Build id in hex, "" if none. */

@@ -138,17 +138,15 @@ int64_t elf_wanted__match(const struct elf_wanted *w, const char *name, bool ver
 void elf_wanted__offer(struct elf_wanted *w, int64_t i, const struct elf_image *file,
 		       uint64_t vaddr, uint64_t size, uint8_t rank, enum elf_table table)
 {
+	uint64_t at = rank > w->rank[i] ? elf_image__code(file, vaddr) : 0;
+
+	if (!at)
+		return;
 	const struct elf_load *l = elf_image__segment(file, vaddr);
 
-	if (rank <= w->rank[i] || !l || !(l->flags & PF_X))
-		return;
-	uint64_t in = vaddr - l->vaddr;
-
-	if (l->offset + in == 0) /* the ELF header is no function, and 0 says "not found" */
-		return;
 	w->rank[i] = rank;
-	w->found[i] = (struct elf_func){ .offset = l->offset + in,
-					 .size = size <= l->filesz - in ? size : 0,
+	w->found[i] = (struct elf_func){ .offset = at,
+					 .size = size <= l->filesz - (vaddr - l->vaddr) ? size : 0,
 					 .table = table };
 }
 

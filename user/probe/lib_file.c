@@ -201,12 +201,14 @@ static void find_by_call(const struct lib_file *f, struct elf_file *elf, struct 
 	}
 }
 
+/* Only in files that hold the row's library: all programs are asked whether they do. */
 static void find_by_pointer(const struct lib_file *f, struct elf_file *elf, struct elf_func *at)
 {
 	for (size_t i = 0; i < f->n_funcs; i++) {
 		const struct probe_func *p = f->funcs[i].func;
+		const struct probe_library *lib = f->funcs[i].lib;
 
-		if (p->slot_of && !at[i].offset &&
+		if (p->slot_of && !at[i].offset && found(f, at, lib, lib->marker) &&
 		    elf_file__pointed(elf, p->slot_of, p->in_slot, &at[i]))
 			log_debug("%s: %s is what %s points at", f->path, p->symbol, p->slot_of);
 	}
